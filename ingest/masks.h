@@ -1,0 +1,33 @@
+/* Saliency masks that come with a dataset: one grey picture per image, found by name.
+ *
+ * For an image CLASS/FILE.EXT the folder is searched for CLASS/FILE.{png,pgm,jpg} and then
+ * FILE.{png,pgm,jpg}. 255 is foreground. Masks are stored as soft 8-bit maps of at most
+ * RQ_MASK_MAX_SIDE pixels on the long side, averaged down, so that the threshold stays an
+ * option of the stream. */
+#ifndef RQ_INGEST_MASKS_H
+#define RQ_INGEST_MASKS_H
+
+#include "ingest/codec.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { RQ_MASK_MAX_SIDE = 160 };
+
+typedef struct rq_masks rq_masks;
+
+/* NOT_FOUND when the folder is missing. Any thread may call get. */
+RQ_NODISCARD rq_status rq_masks_open(rq_masks **out, const char *dir, rq_err *err);
+void rq_masks_close(rq_masks **m);
+/* The mask of an image as binary PGM (dst replaced; empty when there is none, which is RQ_OK).
+ * A mask that cannot be read, or whose shape differs from the image's by more than 2 % in
+ * aspect, is an error. */
+RQ_NODISCARD rq_status rq_masks_get(rq_masks *m, rq_decoder *d, const char *image_name,
+                                    int image_width, int image_height, rq_buf *dst,
+                                    rq_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,44 @@
+/* The shard format: constants and records shared by writer, reader and repair. FORMAT.md is the
+ * byte-level specification; a name here is a name there. */
+#ifndef RQ_PACK_FORMAT_H
+#define RQ_PACK_FORMAT_H
+
+#include <stdint.h>
+
+enum {
+    RQ_FORMAT_VERSION = 1,
+    RQ_INDEX_HEADER_BYTES = 48,
+    RQ_INDEX_ENTRY_BYTES = 64,
+    RQ_INDEX_TRAILER_BYTES = 32,
+    RQ_MAX_RAW_BYTES = 64 << 20, /* a sample's tar members together */
+    RQ_MAX_KEY_BYTES = 80        /* tar key, so that every member name fits a ustar header */
+};
+#define RQ_MAGIC_INDEX_FRAME 0x184D2A50u /* zstd skippable frame that holds the index */
+#define RQ_MAGIC_TABLE_FRAME 0x184D2A5Eu /* zstd skippable frame of the seekable format */
+
+/* How the picture of a sample is coded. The numbers are on disk. */
+typedef enum rq_encoding {
+    RQ_ENCODING_JPEG = 1, /* KEY.jpg: the source's bytes, or re-encoded on request */
+    RQ_ENCODING_DCT = 2,  /* KEY.rqd: quantised coefficients */
+    RQ_ENCODING_AVIF = 3, /* KEY.avif */
+    RQ_ENCODING_RAW = 4   /* KEY.ppm or KEY.pgm: exact pixels */
+} rq_encoding;
+
+enum { RQ_ENTRY_HAS_MASK = 1 };
+
+/* One sample of a shard, as the index has it. */
+typedef struct rq_index_entry {
+    uint64_t offset;       /* of the zstd frame in the file */
+    uint32_t stored_bytes; /* of the frame */
+    uint32_t raw_bytes;    /* of its content, tar headers and padding included */
+    uint64_t hash;         /* XXH3-64 of the stored bytes */
+    uint64_t id;           /* sample id: place in the catalogue */
+    int32_t label;         /* -1: none */
+    uint32_t width, height;
+    uint8_t encoding;                   /* rq_encoding */
+    uint8_t flags;                      /* RQ_ENTRY_ bits */
+    uint32_t image_offset, image_bytes; /* inside the raw content */
+    uint32_t mask_offset, mask_bytes;   /* 0, 0 without mask */
+} rq_index_entry;
+
+#endif
