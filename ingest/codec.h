@@ -89,6 +89,11 @@ void rq_decoder_destroy(rq_decoder **d);
  * failure. */
 RQ_NODISCARD rq_status rq_decode(rq_decoder *d, const void *data, size_t bytes, bool strict,
                                  rq_image *img, rq_image_info *info, rq_err *err);
+/* As rq_decode, but always RGB or GRAY planes of full size: JPEG chroma is upsampled by
+ * libjpeg's own smooth interpolation, so the pixels are those every JPEG reader shows. For
+ * `raw` members and pictures to look at. */
+RQ_NODISCARD rq_status rq_decode_rgb(rq_decoder *d, const void *data, size_t bytes, bool strict,
+                                     rq_image *img, rq_image_info *info, rq_err *err);
 /* Text of the codec's first warning in the last rq_decode, "" if none. Valid until the next
  * call. */
 const char *rq_decoder_warning(const rq_decoder *d);

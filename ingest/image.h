@@ -51,8 +51,8 @@ RQ_NODISCARD rq_status rq_image_shape(rq_image *img, rq_pixels pixels, int width
                                       int sub_x, int sub_y, int pad, rq_err *err);
 void rq_image_free(rq_image *img);
 
-/* Interleaved RGB of the whole picture into dst[height][width][3]: chroma by the nearest sample
- * (dst is for looking and for `raw` members; the views use the planes). */
+/* Interleaved RGB of the whole picture into dst[height][width][3]; chroma by the nearest
+ * sample. For looking: the views use the planes, and rq_decode_rgb gives smooth chroma. */
 void rq_image_to_rgb(const rq_image *img, uint8_t *dst);
 
 #ifdef __cplusplus
