@@ -152,7 +152,7 @@ static void worker_main(void *arg)
 static rq_status start_workers(rq_pool *pool, int threads, const char *name, rq_err *err)
 {
     for (int i = 0; i < threads; i++) {
-        char thread_name[NAME_BYTES];
+        char thread_name[2 * NAME_BYTES];
         snprintf(thread_name, sizeof thread_name, "%.9s-%02d", name, i);
         pool->workers[i] = (worker){pool, i, NULL};
         RQ_TRY(rq_thread_start(&pool->workers[i].thread, thread_name, worker_main,
