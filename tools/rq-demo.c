@@ -240,7 +240,7 @@ static int run_pictures(int argc, char **argv)
          NULL},
         {RQ_OPT_BOOL, "oddities", 0, &oddities, NULL,
          "add a PNG named .jpg, CMYK, grey, truncated and text files to train", 0, 0, NULL},
-        {RQ_OPT_GROUP, NULL, 0, NULL, NULL, NULL, 0, 0, NULL}};
+        {0}};
     int n_args = 0;
     const int rc =
         rq_cli_parse(argc, argv, "-o DIR",
