@@ -116,17 +116,20 @@ $(O)/librq_$(1).a: $(call objs,$(call room_srcs,$(1)))
 endef
 $(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
 
+# What the tools share is a library too: a program links only what it uses of it.
+$(O)/librq_tools.a: $(call objs,$(TOOL_LIB))
+
 $(O)/librq_%.a:
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  AR  $@")
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(O)/bin/%: $(O)/tools/%.o $(call objs,$(TOOL_LIB)) $(LIBS)
+$(O)/bin/%: $(O)/tools/%.o $(O)/librq_tools.a $(LIBS)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD  $@")
 	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RQ_LDLIBS) $(LDLIBS)
 
-$(O)/tests/%: $(O)/tests/unit/%.o $(call objs,$(filter-out tools/rq-%.c,$(TOOL_LIB))) $(LIBS)
+$(O)/tests/%: $(O)/tests/unit/%.o $(O)/librq_tools.a $(LIBS)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD  $@")
 	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs cmocka) $(RQ_LDLIBS) $(LDLIBS)
