@@ -4,13 +4,33 @@
 // options in groups with ranges, choices and defaults, and examples.
 #include "tools/cli_internal.h"
 
-#include "common/clock.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { LEFT_WIDTH = 28, LINE_WIDTH = 96 };
+
+/* What stands for the value where the table names nothing. */
+static const char *placeholder(const rq_opt *opt)
+{
+    if (opt->arg != NULL)
+        return opt->arg;
+    switch (opt->type) {
+    case RQ_OPT_INT:
+    case RQ_OPT_U64:
+        return "N";
+    case RQ_OPT_FLOAT:
+        return "X";
+    case RQ_OPT_SIZE:
+        return "SIZE";
+    case RQ_OPT_TIME:
+        return "TIME";
+    case RQ_OPT_CHOICE:
+        return "NAME";
+    default:
+        return "TEXT";
+    }
+}
 
 /* "-o, --out DIR" or "    --[no-]flip". */
 static void format_left(const rq_opt *opt, char *buf, size_t bytes)
@@ -21,7 +41,25 @@ static void format_left(const rq_opt *opt, char *buf, size_t bytes)
     if (opt->type == RQ_OPT_BOOL)
         snprintf(buf, bytes, "%s--[no-]%s", letter, opt->name);
     else
-        snprintf(buf, bytes, "%s--%s %s", letter, opt->name, opt->arg ? opt->arg : "VALUE");
+        snprintf(buf, bytes, "%s--%s %s", letter, opt->name, placeholder(opt));
+}
+
+/* "3h50m", the way it is typed. */
+static void format_time(char *buf, size_t bytes, double seconds)
+{
+    static const struct {
+        char unit;
+        long seconds;
+    } units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+    long left = (long)seconds;
+    size_t used = 0;
+    snprintf(buf, bytes, "%gs", seconds);
+    for (size_t i = 0; i < 4 && seconds >= 60 && seconds < 1e9; i++) {
+        const long n = left / units[i].seconds;
+        left -= n * units[i].seconds;
+        if (n > 0)
+            used += (size_t)snprintf(buf + used, bytes - used, "%ld%c", n, units[i].unit);
+    }
 }
 
 /* The default as a person would type it, empty when there is nothing to say. */
@@ -46,7 +84,7 @@ static void format_default(const rq_opt *opt, char *buf, size_t bytes)
         snprintf(number, sizeof number, "%g", (double)*(const float *)opt->value);
         break;
     case RQ_OPT_TIME:
-        rq_format_duration(number, sizeof number, *(const double *)opt->value);
+        format_time(number, sizeof number, *(const double *)opt->value);
         break;
     case RQ_OPT_CHOICE:
         text = opt->choices[*(const int *)opt->value];
@@ -132,14 +170,14 @@ int rq_cli_help(const char *usage, const char *examples, const rq_opt *opts)
     }
     printf(
         "\ngeneral:\n"
-        "      --config FILE       read options from FILE, lines 'name = value'; the command\n"
-        "                          line wins\n"
-        "      --json              results as JSON on standard output\n"
-        "      --[no-]progress     show progress on standard error [default yes]\n"
-        "  -q, --quiet             errors only\n"
-        "  -v, --verbose           say more; twice for even more\n"
-        "  -h, --help              this text\n"
-        "      --version           the version; with -v also what it was built with\n");
+           "      --config FILE         read options from FILE, lines 'name = value'; the command\n"
+           "                            line wins\n"
+           "      --json                results as JSON on standard output\n"
+           "      --[no-]progress       show progress on standard error [default yes]\n"
+           "  -q, --quiet               errors only\n"
+           "  -v, --verbose             say more; twice for even more\n"
+           "  -h, --help                this text\n"
+           "      --version             the version; with -v also what it was built with\n");
     if (examples != NULL)
         printf("\nexamples:\n%s%s", examples,
                examples[0] != '\0' && examples[strlen(examples) - 1] == '\n' ? "" : "\n");
