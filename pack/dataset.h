@@ -33,8 +33,8 @@ const char *rq_dataset_class_name(const rq_dataset *ds, int label); /* NULL if u
 uint64_t rq_dataset_masks(const rq_dataset *ds); /* samples that carry a mask */
 int rq_dataset_shards(const rq_dataset *ds);
 const char *rq_dataset_shard_name(const rq_dataset *ds, int shard);
-/* SHA-256 of dataset.json in hex: the identity of the dataset; of the shard's index for a
- * single shard. */
+/* SHA-256 in hex, the identity of the dataset: of dataset.json, which names every shard by its
+ * hash; of the index hash for a single shard. */
 const char *rq_dataset_hash(const rq_dataset *ds);
 /* Index entry of place i < count, and which shard holds it. */
 const rq_index_entry *rq_dataset_entry(const rq_dataset *ds, uint64_t i, int *shard);

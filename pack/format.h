@@ -7,14 +7,22 @@
 
 enum {
     RQ_FORMAT_VERSION = 1,
-    RQ_INDEX_HEADER_BYTES = 48,
+    RQ_INDEX_HEADER_BYTES = 48, /* the 8 bytes of the skippable frame header included */
     RQ_INDEX_ENTRY_BYTES = 64,
     RQ_INDEX_TRAILER_BYTES = 32,
-    RQ_MAX_RAW_BYTES = 64 << 20, /* a sample's tar members together */
-    RQ_MAX_KEY_BYTES = 80        /* tar key, so that every member name fits a ustar header */
+    RQ_TABLE_FOOTER_BYTES = 9,
+    RQ_MAX_RAW_BYTES = 64 << 20,    /* a sample's tar members together */
+    RQ_MAX_STORED_BYTES = 65 << 20, /* the same as a zstd frame that did not compress */
+    RQ_MAX_KEY_BYTES = 80,          /* tar key, so that every member name fits a ustar header */
+    RQ_MAX_SIDE = 65535,            /* width and height */
+    RQ_MAX_SHARD_SAMPLES = 1 << 24,
+    RQ_MAX_SHARDS = 65535,
+    RQ_MAX_WINDOW_LOG = 27 /* so that every zstd decoder accepts a frame */
 };
 #define RQ_MAGIC_INDEX_FRAME 0x184D2A50u /* zstd skippable frame that holds the index */
 #define RQ_MAGIC_TABLE_FRAME 0x184D2A5Eu /* zstd skippable frame of the seekable format */
+#define RQ_MAGIC_TABLE       0x8F92EAB1u /* last four bytes of a file in the seekable format */
+#define RQ_MAGIC_INDEX       "RQIX"
 
 /* How the picture of a sample is coded. The numbers are on disk. */
 typedef enum rq_encoding {
@@ -37,8 +45,19 @@ typedef struct rq_index_entry {
     uint32_t width, height;
     uint8_t encoding;                   /* rq_encoding */
     uint8_t flags;                      /* RQ_ENTRY_ bits */
+    uint16_t shard;                     /* in memory: shard of the dataset; 0 on disk */
     uint32_t image_offset, image_bytes; /* inside the raw content */
     uint32_t mask_offset, mask_bytes;   /* 0, 0 without mask */
 } rq_index_entry;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "jpeg", "dct", "avif", "raw"; "unknown" for another number. */
+const char *rq_encoding_name(rq_encoding encoding);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

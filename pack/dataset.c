@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random access to a packed dataset. The index entries of all shards stand in one array sorted
+// by sample id: that array, 64 bytes a sample, is all the memory an open dataset needs. Keys
+// and everything else stay in the frames. Readers share the descriptors through pread.
+#include "pack/dataset.h"
+
+#include "common/bytes.h"
+#include "common/file.h"
+#include "pack/frame.h"
+#include "pack/manifest.h"
+#include "pack/shard.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct rq_dataset {
+    rq_manifest manifest; // of a single shard: empty
+    rq_shard *shards;
+    size_t n_shards;
+    rq_index_entry *entries; // [count], ascending id
+    uint64_t count, masks;
+    int classes;
+    char hash[RQ_SHA256_HEX];
+};
+
+struct rq_reader {
+    const rq_dataset *ds;
+    rq_buf stored;
+    rq_frame_coder coder;
+    rq_members members;
+    rq_decoder *decoder;
+};
+
+/* ---- opening ----------------------------------------------------------------------------- */
+
+static int by_id(const void *a, const void *b)
+{
+    const uint64_t x = ((const rq_index_entry *)a)->id, y = ((const rq_index_entry *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static rq_status sort_entries(rq_dataset *ds, rq_err *err)
+{
+    bool ascending = true;
+    for (uint64_t i = 1; i < ds->count && ascending; i++)
+        ascending = ds->entries[i - 1].id <= ds->entries[i].id;
+    if (!ascending)
+        qsort(ds->entries, ds->count, sizeof *ds->entries, by_id);
+    for (uint64_t i = 1; i < ds->count; i++)
+        if (ds->entries[i - 1].id == ds->entries[i].id)
+            return rq_fail(err, RQ_BAD_FORMAT,
+                           "shards '%s' and '%s' both hold sample %" PRIu64
+                           "; they do not belong to one dataset, pack again",
+                           ds->shards[ds->entries[i - 1].shard].name,
+                           ds->shards[ds->entries[i].shard].name, ds->entries[i].id);
+    return RQ_OK;
+}
+
+static rq_status check_labels(rq_dataset *ds, rq_err *err)
+{
+    const bool single = ds->manifest.n_shards == 0;
+    ds->classes = (int)ds->manifest.n_classes;
+    for (uint64_t i = 0; i < ds->count; i++) {
+        const rq_index_entry *e = &ds->entries[i];
+        ds->masks += e->flags & RQ_ENTRY_HAS_MASK;
+        if (single && e->label >= ds->classes && e->label < INT32_MAX)
+            ds->classes = e->label + 1;
+        if (e->label >= ds->classes || (!single && ds->classes > 0 && e->label < 0))
+            return rq_fail(err, RQ_BAD_FORMAT,
+                           "shard '%s': sample %" PRIu64 " has label %d, the dataset has %d "
+                           "classes; pack again",
+                           ds->shards[e->shard].name, e->id, e->label, ds->classes);
+    }
+    if (!single && ds->masks != ds->manifest.masks)
+        return rq_fail(err, RQ_BAD_FORMAT,
+                       "%s counts %" PRIu64 " masks, its shards hold %" PRIu64 "; pack again",
+                       RQ_MANIFEST_FILE, ds->manifest.masks, ds->masks);
+    return RQ_OK;
+}
+
+// The shard is the one that the manifest means.
+static rq_status compare_shard(const rq_shard *s, const rq_manifest_shard *m, bool loaded,
+                               rq_err *err)
+{
+    if (s->bytes != m->bytes || s->count != m->samples)
+        return rq_fail(err, s->bytes < m->bytes ? RQ_TRUNCATED : RQ_BAD_FORMAT,
+                       "shard '%s' has %" PRIu64 " bytes and %zu samples, %s says %" PRIu64
+                       " and %" PRIu64 "; restore the file from a copy or pack again",
+                       s->path, s->bytes, s->count, RQ_MANIFEST_FILE, m->bytes, m->samples);
+    if (loaded && s->tail.hash != m->index_hash)
+        return rq_fail(err, RQ_BAD_CHECKSUM,
+                       "shard '%s' is intact but not the one that %s names; restore the file "
+                       "from a copy or pack again",
+                       s->path, RQ_MANIFEST_FILE);
+    return RQ_OK;
+}
+
+static rq_status open_shards(rq_dataset *ds, const char *dir, rq_err *err)
+{
+    const rq_manifest *m = &ds->manifest;
+    for (size_t i = 0; i < m->n_shards; i++) {
+        char *path = rq_path_join(dir, m->shards[i].file);
+        if (!path)
+            return rq_fail(err, RQ_OOM, "out of memory opening '%s'", dir);
+        const rq_status st = rq_shard_open(&ds->shards[i], path, err);
+        rq_free(path);
+        RQ_TRY(st);
+        ds->n_shards++;
+        RQ_TRY(compare_shard(&ds->shards[i], &m->shards[i], false, err));
+    }
+    return RQ_OK;
+}
+
+static rq_status load_shards(rq_dataset *ds, rq_err *err)
+{
+    for (size_t i = 0; i < ds->n_shards; i++)
+        ds->count += ds->shards[i].count; // each was checked against its file's length
+    ds->entries = rq_alloc(ds->count, sizeof *ds->entries);
+    if (!ds->entries)
+        return rq_fail(err, RQ_OOM, "out of memory for the index of %" PRIu64 " samples",
+                       ds->count);
+    rq_index_entry *next = ds->entries;
+    for (size_t i = 0; i < ds->n_shards; i++) {
+        rq_shard *s = &ds->shards[i];
+        RQ_TRY(rq_shard_load(s, next, err));
+        if (ds->manifest.n_shards)
+            RQ_TRY(compare_shard(s, &ds->manifest.shards[i], true, err));
+        for (size_t k = 0; k < s->count; k++)
+            next[k].shard = (uint16_t)i;
+        next += s->count;
+    }
+    RQ_TRY(sort_entries(ds, err));
+    return check_labels(ds, err);
+}
+
+static rq_status open_single(rq_dataset *ds, const char *path, rq_err *err)
+{
+    RQ_TRY(rq_shard_open(&ds->shards[0], path, err));
+    ds->n_shards = 1;
+    RQ_TRY(load_shards(ds, err));
+    rq_sha256 *sha;
+    RQ_TRY(rq_sha256_create(&sha, err));
+    uint8_t index_hash[8];
+    rq_put_le64(index_hash, ds->shards[0].tail.hash);
+    rq_sha256_update(sha, index_hash, sizeof index_hash);
+    rq_sha256_hex(sha, ds->hash);
+    rq_sha256_destroy(&sha);
+    return RQ_OK;
+}
+
+static rq_status open_any(rq_dataset *ds, const char *path, rq_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return rq_fail_errno(err, "cannot open the dataset '%s'", path);
+    const bool single = S_ISREG(st.st_mode);
+    if (!single)
+        RQ_TRY(rq_manifest_read(&ds->manifest, path, ds->hash, err));
+    ds->shards = rq_calloc(single ? 1 : ds->manifest.n_shards, sizeof *ds->shards);
+    if (!ds->shards)
+        return rq_fail(err, RQ_OOM, "out of memory opening '%s'", path);
+    if (single)
+        return open_single(ds, path, err);
+    RQ_TRY(open_shards(ds, path, err));
+    return load_shards(ds, err);
+}
+
+rq_status rq_dataset_open(rq_dataset **out, const char *path, rq_err *err)
+{
+    *out = NULL;
+    rq_dataset *ds = rq_calloc(1, sizeof *ds);
+    if (!ds)
+        return rq_fail(err, RQ_OOM, "out of memory opening '%s'", path);
+    const rq_status st = open_any(ds, path, err);
+    if (st != RQ_OK)
+        rq_dataset_close(&ds);
+    *out = ds;
+    return st;
+}
+
+void rq_dataset_close(rq_dataset **ds)
+{
+    if (!*ds)
+        return;
+    for (size_t i = 0; i < (*ds)->n_shards; i++)
+        rq_shard_close(&(*ds)->shards[i]);
+    rq_free((*ds)->shards);
+    rq_free((*ds)->entries);
+    rq_manifest_free(&(*ds)->manifest);
+    rq_free(*ds);
+    *ds = NULL;
+}
+
+/* ---- looking ----------------------------------------------------------------------------- */
+
+uint64_t rq_dataset_count(const rq_dataset *ds)
+{
+    return ds->count;
+}
+
+int rq_dataset_classes(const rq_dataset *ds)
+{
+    return ds->classes;
+}
+
+const char *rq_dataset_class_name(const rq_dataset *ds, int label)
+{
+    return label >= 0 && (size_t)label < ds->manifest.n_classes ? ds->manifest.classes[label]
+                                                                : NULL;
+}
+
+uint64_t rq_dataset_masks(const rq_dataset *ds)
+{
+    return ds->masks;
+}
+
+int rq_dataset_shards(const rq_dataset *ds)
+{
+    return (int)ds->n_shards;
+}
+
+const char *rq_dataset_shard_name(const rq_dataset *ds, int shard)
+{
+    return shard >= 0 && (size_t)shard < ds->n_shards ? ds->shards[shard].name : NULL;
+}
+
+const char *rq_dataset_hash(const rq_dataset *ds)
+{
+    return ds->hash;
+}
+
+const rq_index_entry *rq_dataset_entry(const rq_dataset *ds, uint64_t i, int *shard)
+{
+    if (i >= ds->count)
+        return NULL;
+    if (shard)
+        *shard = ds->entries[i].shard;
+    return &ds->entries[i];
+}
+
+rq_status rq_dataset_find(const rq_dataset *ds, uint64_t id, uint64_t *place, rq_err *err)
+{
+    uint64_t low = 0, high = ds->count;
+    while (low < high) {
+        const uint64_t mid = low + (high - low) / 2;
+        if (ds->entries[mid].id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == ds->count || ds->entries[low].id != id)
+        return rq_fail(err, RQ_NOT_FOUND, "the dataset has no sample with id %" PRIu64, id);
+    *place = low;
+    return RQ_OK;
+}
+
+size_t rq_dataset_memory(const rq_dataset *ds)
+{
+    size_t bytes = sizeof *ds + ds->count * sizeof *ds->entries +
+                   ds->n_shards * (sizeof *ds->shards + sizeof *ds->manifest.shards);
+    for (size_t i = 0; i < ds->manifest.n_classes; i++)
+        bytes += sizeof(char *) + strlen(ds->manifest.classes[i]) + 1;
+    return bytes;
+}
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+rq_status rq_reader_create(rq_reader **out, const rq_dataset *ds, rq_err *err)
+{
+    *out = NULL;
+    rq_reader *r = rq_calloc(1, sizeof *r);
+    if (!r)
+        return rq_fail(err, RQ_OOM, "out of memory for a reader");
+    const rq_limits limits = rq_limits_default();
+    const rq_status st = rq_decoder_create(&r->decoder, &limits, err);
+    if (st != RQ_OK) {
+        rq_reader_destroy(&r);
+        return st;
+    }
+    r->ds = ds;
+    *out = r;
+    return RQ_OK;
+}
+
+void rq_reader_destroy(rq_reader **r)
+{
+    if (!*r)
+        return;
+    rq_decoder_destroy(&(*r)->decoder);
+    rq_frame_coder_fini(&(*r)->coder);
+    rq_buf_free(&(*r)->stored);
+    rq_free(*r);
+    *r = NULL;
+}
+
+// "SHARD: sample ID (KEY) at byte N: reason; run `rq-pack verify`".
+static rq_status blame(const rq_reader *r, const rq_index_entry *e, const char *key,
+                       rq_err *inner, rq_err *err)
+{
+    const rq_shard *s = &r->ds->shards[e->shard];
+    if (inner->status == RQ_OOM)
+        return rq_fail(err, RQ_OOM, "%s", inner->text);
+    rq_err full = {0};
+    rq_shard_blame(s, e, key, inner, &full);
+    return rq_fail(err, full.status, "%s; run `rq-pack verify` on '%s' to see all damage",
+                   full.text, s->path);
+}
+
+rq_status rq_reader_get(rq_reader *r, uint64_t i, rq_sample *sample, rq_err *err)
+{
+    if (i >= r->ds->count)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "there is no sample %" PRIu64 ": the dataset has %" PRIu64, i,
+                       r->ds->count);
+    const rq_index_entry *e = &r->ds->entries[i];
+    const rq_shard *s = &r->ds->shards[e->shard];
+    rq_err inner = {0};
+    r->stored.size = 0;
+    rq_status st = rq_buf_reserve(&r->stored, e->stored_bytes, &inner);
+    if (st == RQ_OK)
+        st = rq_pread_full(s->fd, r->stored.data, e->stored_bytes, e->offset, s->name, &inner);
+    if (st == RQ_OK)
+        st = rq_frame_decode(&r->coder, r->stored.data, e, &r->members, &inner);
+    if (st != RQ_OK)
+        return blame(r, e, "", &inner, err);
+    *sample = (rq_sample){.place = i,
+                          .id = e->id,
+                          .label = e->label,
+                          .width = (int)e->width,
+                          .height = (int)e->height,
+                          .encoding = (rq_encoding)e->encoding,
+                          .key = r->members.key,
+                          .image = r->members.image,
+                          .image_bytes = r->members.image_bytes,
+                          .mask = r->members.mask,
+                          .mask_bytes = r->members.mask_bytes,
+                          .meta = r->members.meta,
+                          .meta_bytes = r->members.meta_bytes};
+    return RQ_OK;
+}
+
+rq_status rq_reader_decode(rq_reader *r, const rq_sample *sample, rq_image *img, rq_err *err)
+{
+    const rq_index_entry *e = &r->ds->entries[sample->place];
+    rq_err inner = {0};
+    rq_status st;
+    if (sample->encoding == RQ_ENCODING_DCT)
+        st = rq_fail(&inner, RQ_UNSUPPORTED, "this program cannot decode `dct` images");
+    else
+        st =
+            rq_decode(r->decoder, sample->image, sample->image_bytes, false, img, NULL, &inner);
+    if (st == RQ_OK && (img->width != sample->width || img->height != sample->height))
+        st = rq_fail(&inner, RQ_BAD_FORMAT, "the picture is %d x %d, the index says %d x %d",
+                     img->width, img->height, sample->width, sample->height);
+    return st == RQ_OK ? RQ_OK : blame(r, e, sample->key, &inner, err);
+}
+
+rq_status rq_reader_decode_mask(rq_reader *r, const rq_sample *sample, rq_image *mask,
+                                rq_err *err)
+{
+    const rq_index_entry *e = &r->ds->entries[sample->place];
+    if (!sample->mask)
+        return rq_fail(err, RQ_NOT_FOUND, "sample %" PRIu64 " (%s) has no mask", sample->id,
+                       sample->key);
+    rq_err inner = {0};
+    rq_status st = RQ_OK;
+    if (rq_codec_sniff(sample->mask, sample->mask_bytes) != RQ_CODEC_PNM)
+        st = rq_fail(&inner, RQ_BAD_FORMAT, "its mask is no binary PGM");
+    if (st == RQ_OK)
+        st = rq_decode_gray(r->decoder, sample->mask, sample->mask_bytes, mask, &inner);
+    return st == RQ_OK ? RQ_OK : blame(r, e, sample->key, &inner, err);
+}

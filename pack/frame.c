@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sample frames: builds the tar content of a sample, compresses it, and takes it apart again.
+// The reader accepts exactly what the writer produces: one frame, content size and checksum
+// present, no dictionary, members in one order with canonical headers.
+#include "pack/frame.h"
+
+#include "common/bytes.h"
+#include "common/hash.h"
+#include "pack/key.h"
+#include "pack/ustar.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <zstd.h>
+
+const char *rq_encoding_name(rq_encoding encoding)
+{
+    switch (encoding) {
+    case RQ_ENCODING_JPEG:
+        return "jpeg";
+    case RQ_ENCODING_DCT:
+        return "dct";
+    case RQ_ENCODING_AVIF:
+        return "avif";
+    case RQ_ENCODING_RAW:
+        return "raw";
+    }
+    return "unknown";
+}
+
+void rq_frame_coder_fini(rq_frame_coder *c)
+{
+    ZSTD_freeCCtx(c->cctx);
+    ZSTD_freeDCtx(c->dctx);
+    rq_buf_free(&c->raw);
+    rq_buf_free(&c->back);
+    *c = (rq_frame_coder){0};
+}
+
+const char *rq_frame_extension(rq_encoding encoding, const uint8_t *image, size_t bytes)
+{
+    switch (encoding) {
+    case RQ_ENCODING_JPEG:
+        return "jpg";
+    case RQ_ENCODING_DCT:
+        return "rqd";
+    case RQ_ENCODING_AVIF:
+        return "avif";
+    case RQ_ENCODING_RAW:
+        return bytes >= 2 && image[1] == '5' ? "pgm" : "ppm";
+    }
+    return "bin";
+}
+
+/* ---- writing ----------------------------------------------------------------------------- */
+
+static rq_status add_member(rq_buf *raw, const char *key, const char *ext, const void *data,
+                            size_t bytes, rq_err *err)
+{
+    char name[RQ_USTAR_NAME_BYTES];
+    uint8_t header[RQ_USTAR_BLOCK];
+    snprintf(name, sizeof name, "%s.%s", key, ext);
+    RQ_TRY(rq_ustar_header(header, name, bytes, err));
+    RQ_TRY(rq_buf_append(raw, header, sizeof header, err));
+    RQ_TRY(rq_buf_append(raw, data, bytes, err));
+    return rq_buf_append(raw, NULL, rq_round_up(bytes, RQ_USTAR_BLOCK) - bytes, err);
+}
+
+static rq_status build_content(rq_buf *raw, const rq_members *m, rq_index_entry *e, rq_err *err)
+{
+    raw->size = 0;
+    e->image_offset = RQ_USTAR_BLOCK;
+    e->image_bytes = (uint32_t)m->image_bytes;
+    e->mask_offset = e->mask_bytes = e->flags = 0;
+    RQ_TRY(add_member(raw, m->key,
+                      rq_frame_extension((rq_encoding)e->encoding, m->image, m->image_bytes),
+                      m->image, m->image_bytes, err));
+    if (m->mask) {
+        e->flags |= RQ_ENTRY_HAS_MASK;
+        e->mask_offset = (uint32_t)(raw->size + RQ_USTAR_BLOCK);
+        e->mask_bytes = (uint32_t)m->mask_bytes;
+        RQ_TRY(add_member(raw, m->key, "mask.pgm", m->mask, m->mask_bytes, err));
+    }
+    if (e->label >= 0) {
+        char text[16];
+        const int n = snprintf(text, sizeof text, "%d", e->label);
+        RQ_TRY(add_member(raw, m->key, "cls", text, (size_t)n, err));
+    }
+    RQ_TRY(add_member(raw, m->key, "json", m->meta, m->meta_bytes, err));
+    e->raw_bytes = (uint32_t)raw->size;
+    return RQ_OK;
+}
+
+static rq_status make_contexts(rq_frame_coder *c, bool writing, rq_err *err)
+{
+    if (writing && !c->cctx)
+        c->cctx = ZSTD_createCCtx();
+    if (!c->dctx)
+        c->dctx = ZSTD_createDCtx();
+    if ((writing && !c->cctx) || !c->dctx)
+        return rq_fail(err, RQ_OOM, "out of memory for a zstd context");
+    return RQ_OK;
+}
+
+static rq_status compress(rq_frame_coder *c, int level, const void *data, size_t bytes,
+                          rq_buf *frame, rq_err *err)
+{
+    RQ_TRY(make_contexts(c, true, err));
+    frame->size = 0;
+    RQ_TRY(rq_buf_reserve(frame, ZSTD_compressBound(bytes), err));
+    ZSTD_CCtx_reset(c->cctx, ZSTD_reset_session_and_parameters);
+    size_t rc = ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_compressionLevel, level);
+    if (!ZSTD_isError(rc))
+        rc = ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_checksumFlag, 1);
+    if (!ZSTD_isError(rc))
+        rc = ZSTD_compress2(c->cctx, frame->data, frame->cap, data, bytes);
+    if (ZSTD_isError(rc))
+        return rq_fail(err, RQ_INTERNAL, "zstd could not compress %zu bytes: %s", bytes,
+                       ZSTD_getErrorName(rc));
+    frame->size = rc;
+    return RQ_OK;
+}
+
+// What was written must read back: a wrong frame is found now, not in the middle of training.
+static rq_status compare_back(rq_frame_coder *c, const rq_buf *frame, const void *data,
+                              size_t bytes, rq_err *err)
+{
+    c->back.size = 0;
+    RQ_TRY(rq_buf_reserve(&c->back, bytes, err));
+    const size_t rc =
+        ZSTD_decompressDCtx(c->dctx, c->back.data, bytes, frame->data, frame->size);
+    if (rc != bytes || memcmp(c->back.data, data, bytes) != 0)
+        return rq_fail(err, RQ_INTERNAL,
+                       "a compressed sample does not decompress to itself; check the "
+                       "machine's memory");
+    return RQ_OK;
+}
+
+rq_status rq_frame_encode(rq_frame_coder *c, int level, const rq_members *m, rq_index_entry *e,
+                          rq_buf *frame, rq_err *err)
+{
+    if (!rq_key_valid(m->key))
+        return rq_fail(err, RQ_INVALID_ARG, "'%s' is not a valid key", m->key);
+    if (m->image_bytes == 0 || (m->mask && m->mask_bytes == 0))
+        return rq_fail(err, RQ_INVALID_ARG, "sample '%s' has an empty member", m->key);
+    if (m->image_bytes > RQ_MAX_RAW_BYTES || m->mask_bytes > RQ_MAX_RAW_BYTES ||
+        m->meta_bytes > RQ_MAX_RAW_BYTES ||
+        m->image_bytes + m->mask_bytes + m->meta_bytes > RQ_MAX_RAW_BYTES - 8 * RQ_USTAR_BLOCK)
+        return rq_fail(err, RQ_LIMIT,
+                       "stored as %s the image needs %zu bytes; a sample holds "
+                       "at most %d MiB",
+                       rq_encoding_name((rq_encoding)e->encoding), m->image_bytes,
+                       RQ_MAX_RAW_BYTES >> 20);
+    RQ_TRY(build_content(&c->raw, m, e, err));
+    RQ_TRY(compress(c, level, c->raw.data, c->raw.size, frame, err));
+    RQ_TRY(compare_back(c, frame, c->raw.data, c->raw.size, err));
+    e->stored_bytes = (uint32_t)frame->size;
+    e->hash = rq_xxh3(frame->data, frame->size);
+    return RQ_OK;
+}
+
+rq_status rq_frame_encode_end(rq_frame_coder *c, rq_buf *frame, rq_err *err)
+{
+    static const uint8_t zeros[RQ_USTAR_END_BYTES];
+    return compress(c, 3, zeros, sizeof zeros, frame, err);
+}
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+// RFC 8878, 3.1.1.1: what a frame of ours must say about itself before zstd is let at it.
+static rq_status check_frame_header(const uint8_t *frame, size_t bytes, size_t content,
+                                    rq_err *err)
+{
+    if (bytes < 10 || rq_get_le32(frame) != ZSTD_MAGICNUMBER)
+        return rq_fail(err, RQ_BAD_FORMAT, "this is no zstd frame");
+    const uint8_t descriptor = frame[4];
+    if ((descriptor & 3) != 0 || (descriptor & 8) != 0 || (descriptor & 4) == 0)
+        return rq_fail(
+            err, RQ_BAD_FORMAT,
+            "the zstd frame has a dictionary, no content checksum, or reserved bits");
+    const bool single_segment = (descriptor & 0x20) != 0;
+    // Exponent and eighths: the largest window allowed has no eighths.
+    if (!single_segment && frame[5] > (RQ_MAX_WINDOW_LOG - 10) << 3)
+        return rq_fail(err, RQ_BAD_FORMAT, "the zstd frame's window is larger than 2^%d",
+                       RQ_MAX_WINDOW_LOG);
+    if (ZSTD_getFrameContentSize(frame, bytes) != content)
+        return rq_fail(err, RQ_BAD_FORMAT,
+                       "the zstd frame does not hold the %zu bytes that "
+                       "the index says",
+                       content);
+    if (ZSTD_findFrameCompressedSize(frame, bytes) != bytes)
+        return rq_fail(err, RQ_BAD_FORMAT, "there is more or less than one zstd frame here");
+    return RQ_OK;
+}
+
+static rq_status decompress(rq_frame_coder *c, const uint8_t *frame, size_t bytes,
+                            size_t content, rq_err *err)
+{
+    RQ_TRY(check_frame_header(frame, bytes, content, err));
+    RQ_TRY(make_contexts(c, false, err));
+    c->raw.size = 0;
+    RQ_TRY(rq_buf_reserve(&c->raw, content, err));
+    const size_t rc = ZSTD_decompressDCtx(c->dctx, c->raw.data, content, frame, bytes);
+    if (ZSTD_isError(rc) || rc != content)
+        return rq_fail(err, RQ_BAD_FORMAT, "zstd cannot decompress the frame: %s",
+                       ZSTD_isError(rc) ? ZSTD_getErrorName(rc) : "wrong size");
+    c->raw.size = rc;
+    return RQ_OK;
+}
+
+typedef struct member {
+    char name[RQ_USTAR_NAME_BYTES];
+    size_t offset, bytes; // of the payload in the content
+} member;
+
+static rq_status next_member(const rq_buf *raw, size_t *at, member *m, rq_err *err)
+{
+    uint64_t bytes;
+    if (raw->size - *at < RQ_USTAR_BLOCK)
+        return rq_fail(err, RQ_BAD_FORMAT, "a tar member is missing");
+    RQ_TRY(rq_ustar_parse(raw->data + *at, m->name, &bytes, err));
+    m->offset = *at + RQ_USTAR_BLOCK;
+    const size_t room = raw->size - m->offset;
+    if (bytes > room || rq_round_up((size_t)bytes, RQ_USTAR_BLOCK) > room)
+        return rq_fail(err, RQ_BAD_FORMAT, "tar member '%s' is longer than its frame", m->name);
+    m->bytes = (size_t)bytes;
+    *at = m->offset + rq_round_up(m->bytes, RQ_USTAR_BLOCK);
+    for (size_t i = m->offset + m->bytes; i < *at; i++)
+        if (raw->data[i] != 0)
+            return rq_fail(err, RQ_BAD_FORMAT, "the padding behind '%s' is not zero", m->name);
+    return RQ_OK;
+}
+
+// The next member must be KEY.ext.
+static rq_status expect_member(const rq_buf *raw, size_t *at, const char *key, const char *ext,
+                               member *m, rq_err *err)
+{
+    char name[RQ_USTAR_NAME_BYTES];
+    RQ_TRY(next_member(raw, at, m, err));
+    snprintf(name, sizeof name, "%s.%s", key, ext);
+    if (strcmp(name, m->name) != 0)
+        return rq_fail(err, RQ_BAD_FORMAT, "tar member '%s' stands where '%s' must be", m->name,
+                       name);
+    return RQ_OK;
+}
+
+static rq_status take_image(const rq_buf *raw, size_t *at, const rq_index_entry *e,
+                            rq_members *m, rq_err *err)
+{
+    member image;
+    RQ_TRY(next_member(raw, at, &image, err));
+    const size_t key_bytes = strcspn(image.name, ".");
+    const uint8_t *data = raw->data + image.offset;
+    const char *ext = rq_frame_extension((rq_encoding)e->encoding, data, image.bytes);
+    if (key_bytes > RQ_MAX_KEY_BYTES || strcmp(image.name + key_bytes, ".") == 0 ||
+        image.name[key_bytes] == 0 || strcmp(image.name + key_bytes + 1, ext) != 0)
+        return rq_fail(err, RQ_BAD_FORMAT, "the first tar member is '%s', not KEY.%s",
+                       image.name, ext);
+    memcpy(m->key, image.name, key_bytes);
+    m->key[key_bytes] = 0;
+    if (!rq_key_valid(m->key))
+        return rq_fail(err, RQ_BAD_FORMAT, "'%s' is not a valid key", m->key);
+    if (image.offset != e->image_offset || image.bytes != e->image_bytes)
+        return rq_fail(err, RQ_BAD_FORMAT, "'%s' does not lie where the index says",
+                       image.name);
+    m->image = data;
+    m->image_bytes = image.bytes;
+    return RQ_OK;
+}
+
+static rq_status take_rest(const rq_buf *raw, size_t at, const rq_index_entry *e, rq_members *m,
+                           rq_err *err)
+{
+    member part;
+    if (e->flags & RQ_ENTRY_HAS_MASK) {
+        RQ_TRY(expect_member(raw, &at, m->key, "mask.pgm", &part, err));
+        if (part.offset != e->mask_offset || part.bytes != e->mask_bytes)
+            return rq_fail(err, RQ_BAD_FORMAT, "'%s' does not lie where the index says",
+                           part.name);
+        m->mask = raw->data + part.offset;
+        m->mask_bytes = part.bytes;
+    }
+    if (e->label >= 0) {
+        char text[16];
+        const int n = snprintf(text, sizeof text, "%d", e->label);
+        RQ_TRY(expect_member(raw, &at, m->key, "cls", &part, err));
+        if (part.bytes != (size_t)n || memcmp(raw->data + part.offset, text, part.bytes) != 0)
+            return rq_fail(err, RQ_BAD_FORMAT, "'%s' and the index disagree on the label",
+                           part.name);
+    }
+    RQ_TRY(expect_member(raw, &at, m->key, "json", &part, err));
+    m->meta = (const char *)raw->data + part.offset;
+    m->meta_bytes = part.bytes;
+    if (at != raw->size)
+        return rq_fail(err, RQ_BAD_FORMAT, "there is something behind '%s'", part.name);
+    return RQ_OK;
+}
+
+rq_status rq_frame_decode(rq_frame_coder *c, const uint8_t *frame, const rq_index_entry *e,
+                          rq_members *m, rq_err *err)
+{
+    *m = (rq_members){0};
+    const uint64_t hash = rq_xxh3(frame, e->stored_bytes);
+    if (hash != e->hash)
+        return rq_fail(err, RQ_BAD_CHECKSUM,
+                       "the stored bytes do not match their hash (index %016llx, file %016llx)",
+                       (unsigned long long)e->hash, (unsigned long long)hash);
+    RQ_TRY(decompress(c, frame, e->stored_bytes, e->raw_bytes, err));
+    size_t at = 0;
+    RQ_TRY(take_image(&c->raw, &at, e, m, err));
+    return take_rest(&c->raw, at, e, m, err);
+}
+
+rq_status rq_frame_decode_end(rq_frame_coder *c, const uint8_t *frame, size_t bytes,
+                              rq_err *err)
+{
+    RQ_TRY(decompress(c, frame, bytes, RQ_USTAR_END_BYTES, err));
+    for (size_t i = 0; i < c->raw.size; i++)
+        if (c->raw.data[i] != 0)
+            return rq_fail(err, RQ_BAD_FORMAT, "the end frame is not 1,024 zero bytes");
+    return RQ_OK;
+}
+
+void rq_frame_guess_key(rq_frame_coder *c, const uint8_t *frame, size_t bytes,
+                        char key[RQ_MAX_KEY_BYTES + 1])
+{
+    uint8_t block[RQ_USTAR_BLOCK];
+    char name[RQ_USTAR_NAME_BYTES];
+    uint64_t size;
+    key[0] = 0;
+    if (make_contexts(c, false, NULL) != RQ_OK)
+        return;
+    ZSTD_DCtx_reset(c->dctx, ZSTD_reset_session_only);
+    ZSTD_inBuffer in = {frame, bytes, 0};
+    ZSTD_outBuffer out = {block, sizeof block, 0};
+    for (size_t rc = 1; out.pos < out.size && rc != 0;) {
+        const size_t in_before = in.pos, out_before = out.pos;
+        rc = ZSTD_decompressStream(c->dctx, &out, &in);
+        if (ZSTD_isError(rc) || (in.pos == in_before && out.pos == out_before))
+            break;
+    }
+    ZSTD_DCtx_reset(c->dctx, ZSTD_reset_session_only);
+    if (out.pos == sizeof block && rq_ustar_parse(block, name, &size, NULL) == RQ_OK) {
+        name[strcspn(name, ".")] = 0;
+        if (rq_key_valid(name))
+            memcpy(key, name, strlen(name) + 1);
+    }
+}
