@@ -252,7 +252,7 @@ static rq_status read_all(int fd, const char *path, size_t max_bytes, rq_buf *bu
         return rq_fail(err, RQ_LIMIT, "%.400s has %lld bytes, more than the limit of %zu", path,
                        (long long)st.st_size, max_bytes);
     const size_t hint = S_ISREG(st.st_mode) ? (size_t)st.st_size : 0;
-    RQ_TRY(rq_buf_reserve(buf, hint + 2, err)); /* the NUL, and one to see the end by */
+    RQ_TRY(rq_buf_reserve(buf, hint + 1, err)); /* one more to see the end by */
     for (;;) {
         if (buf->size + 1 >= buf->cap)
             RQ_TRY(rq_buf_reserve(buf, buf->cap + 4096, err));

@@ -121,7 +121,10 @@ rq_allocator rq_default_allocator(void)
 rq_status rq_buf_reserve(rq_buf *buf, size_t n, rq_err *err)
 {
     void *data = buf->data;
-    const rq_status status = rq_grow(&data, &buf->cap, n, 1, err);
+    size_t with_nul;
+    if (!rq_add_size(&with_nul, n, 1))
+        return rq_fail(err, RQ_OOM, "a buffer would outgrow the address space");
+    const rq_status status = rq_grow(&data, &buf->cap, with_nul, 1, err);
     buf->data = data;
     return status;
 }
@@ -137,6 +140,7 @@ rq_status rq_buf_append(rq_buf *buf, const void *data, size_t n, rq_err *err)
     else if (n > 0)
         memset(buf->data + buf->size, 0, n);
     buf->size = need;
+    buf->data[need] = '\0';
     return RQ_OK;
 }
 
@@ -147,7 +151,7 @@ rq_status rq_buf_printf(rq_buf *buf, rq_err *err, const char *fmt, ...)
     const int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     size_t need;
-    if (n < 0 || !rq_add_size(&need, buf->size, (size_t)n + 1))
+    if (n < 0 || !rq_add_size(&need, buf->size, (size_t)n))
         return rq_fail(err, RQ_INTERNAL, "a text could not be formatted");
     RQ_TRY(rq_buf_reserve(buf, need, err));
     va_start(args, fmt);

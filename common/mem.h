@@ -55,12 +55,13 @@ typedef struct rq_buf {
     size_t cap;  /* bytes allocated */
 } rq_buf;
 
-/* Appends n bytes (zeros when data is NULL). */
+/* Appends n bytes (zeros when data is NULL). A NUL that size does not count stands behind them,
+ * so that a buffer of text is a string. */
 RQ_NODISCARD rq_status rq_buf_append(rq_buf *buf, const void *data, size_t n, rq_err *err);
-/* Appends formatted text, without the terminating NUL in size; the NUL is there behind it. */
+/* Appends formatted text; the NUL is behind it here too. */
 RQ_NODISCARD rq_status rq_buf_printf(rq_buf *buf, rq_err *err, const char *fmt, ...)
     RQ_PRINTF(3, 4);
-/* Makes room for n bytes in all; size is unchanged. */
+/* Makes room for n bytes in all and a NUL; size is unchanged. */
 RQ_NODISCARD rq_status rq_buf_reserve(rq_buf *buf, size_t n, rq_err *err);
 void rq_buf_free(rq_buf *buf);
 

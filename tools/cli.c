@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The main of every tool: commands, signals, and how messages look. The first SIGINT or SIGTERM
-// only sets a flag that loops poll, so that a tool can save and leave; the second one leaves at
-// once, for a tool that does not listen.
+// The main of every tool: commands, signals, and how messages look. The first SIGINT, SIGTERM
+// or SIGUSR1 only sets a flag that loops poll, so that a tool can save and leave; the second
+// one leaves at once, for a tool that does not listen.
 #include "tools/cli_internal.h"
 
 #include "common/cpu.h"
@@ -30,6 +30,7 @@ static void catch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* how batch schedulers announce the end of a slot */
 }
 
 /* "rq-pack build" or "rq-pack". */

@@ -57,8 +57,9 @@ typedef struct rq_cli_common {
 } rq_cli_common;
 extern rq_cli_common rq_cli;
 
-/* The main of a tool with subcommands: handles --help, --version, unknown commands, SIGINT and
- * SIGTERM (which set rq_cli_stop; a second one ends the process at once). */
+/* The main of a tool with subcommands: handles --help, --version, unknown commands,
+ * SIGINT, SIGTERM and SIGUSR1 (which set rq_cli_stop; a second one ends the process at once,
+ * exit code 130). */
 int rq_cli_main(int argc, char **argv, const char *tool, const char *purpose,
                 const rq_cli_command *commands);
 extern volatile sig_atomic_t rq_cli_stop;
@@ -66,7 +67,8 @@ extern volatile sig_atomic_t rq_cli_stop;
 /* Parses argv[1..] of a command. opts ends with {0}-name and type GROUP and help NULL. usage is
  * the line after the command name, e.g. "SRC... -o DIR"; examples is printed in --help, may be
  * NULL. Positional arguments are moved to argv[1..*n_args]. Returns -1 to go on, otherwise the
- * exit code to leave with (0 after --help, 2 after a usage error, already printed). */
+ * exit code to leave with (0 after --help, 2 after a usage error, 3 when the config file cannot
+ * be read; all said already). */
 int rq_cli_parse(int argc, char **argv, const char *usage, const char *examples,
                  const rq_opt *opts, int *n_args);
 /* The effective configuration as config-file lines, in table order. */

@@ -168,9 +168,9 @@ int rq_cli_help(const char *usage, const char *examples, const rq_opt *opts)
         else
             print_option(o);
     }
-    printf(
-        "\ngeneral:\n"
-           "      --config FILE         read options from FILE, lines 'name = value'; the command\n"
+    printf("\ngeneral:\n"
+           "      --config FILE         read options from FILE, lines 'name = value'; the "
+           "command\n"
            "                            line wins\n"
            "      --json                results as JSON on standard output\n"
            "      --[no-]progress       show progress on standard error [default yes]\n"

@@ -91,16 +91,16 @@ static rq_status unknown_option(const rq_opt *opts, const char *given, const cha
     }
     for (size_t i = 0; i < sizeof general / sizeof *general; i++)
         names[n++] = general[i];
-    const bool negated = strncmp(given, "no-", 3) == 0;
-    const int nearest = rq_nearest_name(given, names, n);
-    const int nearest_no = nearest < 0 && negated ? rq_nearest_name(given + 3, names, n) : -1;
-    if (nearest >= 0)
-        return rq_fail(err, RQ_INVALID_ARG, "unknown option %s%.100s; did you mean %s%s?",
-                       dashes, given, dashes, names[nearest]);
-    if (nearest_no >= 0)
-        return rq_fail(err, RQ_INVALID_ARG, "unknown option %s%.100s; did you mean %s%s?",
-                       dashes, given, dashes, names[nearest_no]);
-    return rq_fail(err, RQ_INVALID_ARG, "unknown option %s%.100s", dashes, given);
+    const char *no = "";
+    int nearest = rq_nearest_name(given, names, n);
+    if (nearest < 0 && strncmp(given, "no-", 3) == 0) {
+        nearest = rq_nearest_name(given + 3, names, n);
+        no = "no-";
+    }
+    if (nearest < 0)
+        return rq_fail(err, RQ_INVALID_ARG, "unknown option %s%.100s", dashes, given);
+    return rq_fail(err, RQ_INVALID_ARG, "unknown option %s%.100s; did you mean %s%s%s?", dashes,
+                   given, dashes, no, names[nearest]);
 }
 
 /* Index in the table of the option with this name of n bytes, or -1. */
@@ -138,8 +138,8 @@ static rq_status set_option(parser *p, const rq_opt *opt, bool *seen, bool negat
     /* "-" is standard input and "-3" a number; anything else with a dash is the next option. */
     if (next == NULL || (next[0] == '-' && next[1] != '\0' &&
                          !isdigit((unsigned char)next[1]) && next[1] != '.'))
-        return rq_fail(err, RQ_INVALID_ARG, "--%s needs a value: --%s %s", opt->name, opt->name,
-                       opt->arg ? opt->arg : "VALUE");
+        return rq_fail(err, RQ_INVALID_ARG, "--%s needs a value%s%s", opt->name,
+                       opt->arg ? ": " : "", opt->arg ? opt->arg : "");
     ++*at;
     return rq_value_parse(opt, next, err);
 }
