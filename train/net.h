@@ -65,6 +65,18 @@ RQ_NODISCARD rq_status rq_net_forward(rq_net *net, const uint8_t *images, const 
 RQ_NODISCARD rq_status rq_net_backward(rq_net *net, const float *dout, const float *values,
                                        float *grads, rq_err *err);
 
+/* Where the time goes: wall nanoseconds and calls by kind of operation, added up over all
+ * passes of all nets that share the profile. */
+enum { RQ_PROFILE_KINDS = 16 };
+typedef struct rq_net_profile {
+    uint64_t ns[RQ_PROFILE_KINDS], calls[RQ_PROFILE_KINDS];
+} rq_net_profile;
+
+/* NULL switches it off. The profile must outlive the net or be switched off before. */
+void rq_net_set_profile(rq_net *net, rq_net_profile *profile);
+/* Name of a kind; NULL behind the last one. */
+const char *rq_net_profile_kind(int kind);
+
 #ifdef __cplusplus
 }
 #endif
