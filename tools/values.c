@@ -140,7 +140,7 @@ static double time_unit(char unit)
     }
 }
 
-/* "90", "20m", "3h50m": units descend, a last number without one is seconds. */
+/* "90" seconds, or "20m", "3h50m": numbers with units that descend. */
 static rq_status parse_time(const rq_opt *opt, const char *text, rq_err *err)
 {
     double sum = 0, last_unit = INFINITY;
@@ -148,7 +148,7 @@ static rq_status parse_time(const rq_opt *opt, const char *text, rq_err *err)
     do {
         char *end;
         const double v = strtod(at, &end);
-        const double unit = *end == '\0' ? 1 : time_unit(*end);
+        const double unit = *end == '\0' && at == text ? 1 : time_unit(*end);
         if (!starts_number(at) || unit == 0 || unit >= last_unit || !isfinite(v))
             return refuse(err, opt, text, "a time such as 90s, 20m or 3h50m");
         sum += v * unit;
@@ -203,6 +203,18 @@ rq_status rq_value_parse(const rq_opt *opt, const char *text, rq_err *err)
     return rq_fail(err, RQ_INTERNAL, "a heading of the option table was given a value");
 }
 
+/* The shortest decimal that reads back to the same float. */
+static rq_status append_float(float v, rq_buf *out, rq_err *err)
+{
+    char text[40];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)v);
+        if (strtof(text, NULL) == v)
+            break;
+    }
+    return rq_buf_append(out, text, strlen(text), err);
+}
+
 /* Quoted where the config-file reader would otherwise trim it. A line break fits no line. */
 static rq_status append_string(const rq_opt *opt, rq_buf *out, rq_err *err)
 {
@@ -228,7 +240,7 @@ rq_status rq_value_append(const rq_opt *opt, rq_buf *out, rq_err *err)
     case RQ_OPT_SIZE:
         return rq_buf_printf(out, err, "%" PRIu64, *(const uint64_t *)opt->value);
     case RQ_OPT_FLOAT:
-        return rq_buf_printf(out, err, "%.9g", (double)*(const float *)opt->value);
+        return append_float(*(const float *)opt->value, out, err);
     case RQ_OPT_TIME:
         return rq_json_append_double(out, *(const double *)opt->value, err);
     case RQ_OPT_CHOICE:
