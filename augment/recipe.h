@@ -24,7 +24,8 @@ typedef enum rq_filter {
 
 typedef enum rq_fill { RQ_FILL_ZERO, RQ_FILL_MEAN, RQ_FILL_RANDOM_GRAY } rq_fill;
 
-/* One photometric preset. Probabilities in [0, 1]; an operation is applied when u <= p. */
+/* One photometric preset. Probabilities in [0, 1]; an operation is applied when u <= p, and
+ * never when p is 0. */
 typedef struct rq_photometric {
     float p_jitter;             /* 0.8 */
     float brightness;           /* 0.4: adds d, d in [-b, b] */

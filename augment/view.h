@@ -67,6 +67,9 @@ typedef struct rq_view_maker rq_view_maker;
 RQ_NODISCARD rq_status rq_view_maker_create(rq_view_maker **out, const rq_recipe *r,
                                             unsigned cpu_flags, rq_err *err);
 void rq_view_maker_destroy(rq_view_maker **m);
+/* Bytes that a maker grows to at most on images of up to width x height, antialiased filters'
+ * weights not counted. */
+size_t rq_view_maker_memory(const rq_recipe *r, int width, int height);
 
 /* Is this mask (grey plane, 0..255) usable under the recipe: its cover within bounds? */
 bool rq_mask_usable(const rq_recipe *r, const rq_image *mask);
