@@ -32,8 +32,8 @@ typedef struct rq_build_opts {
     /* Called from the building thread after each sample; may be NULL. */
     void (*progress)(void *cookie, uint64_t done, uint64_t total, uint64_t bytes);
     void *progress_cookie;
-    const volatile sig_atomic_t
-        *cancel; /* non-zero ends the build with CANCELLED; may be NULL */
+    /* Non-zero ends the build with CANCELLED; may be NULL. */
+    const volatile sig_atomic_t *cancel;
 } rq_build_opts;
 
 void rq_build_opts_default(rq_build_opts *o);
@@ -41,14 +41,20 @@ void rq_build_opts_default(rq_build_opts *o);
 typedef struct rq_build_result {
     uint64_t samples; /* packed */
     uint64_t verdicts[RQ_VERDICT_COUNT];
-    uint64_t fallbacks; /* stored in another encoding than asked for */
-    uint64_t masks;     /* samples packed with a mask */
-    uint64_t source_bytes, stored_bytes;
+    uint64_t fallbacks;    /* stored in another encoding than asked for */
+    uint64_t masks;        /* samples packed with a mask */
+    uint64_t bad_masks;    /* samples whose mask could not be used: packed without, warned */
+    uint64_t source_bytes; /* of the packed images */
+    uint64_t stored_bytes; /* of the shards */
     int shards;
     char manifest_sha256[65];
 } rq_build_result;
 
-/* Packs `src` into folder `dir` (created). masks may be NULL. */
+/* Packs `src` into folder `dir` (created). masks may be NULL. INVALID_ARG when the folder holds
+ * a dataset and `replace` is false, or another build is writing there; NOT_FOUND when no image
+ * was usable; CANCELLED. A dataset that is to be replaced stays as it is until the first new
+ * shard is complete. After a failure no dataset.json stands that does not describe a complete
+ * dataset; run the same command again. *result says how far it came, also then. */
 RQ_NODISCARD rq_status rq_build(const char *dir, rq_source *src, rq_masks *masks,
                                 const rq_build_opts *opts, rq_build_result *result,
                                 rq_err *err);

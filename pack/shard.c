@@ -33,10 +33,9 @@ rq_status rq_shard_open(rq_shard *s, const char *path, rq_err *err)
     s->name = rq_path_base(s->path);
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0) {
-        rq_fail_errno(err, "cannot open the shard '%s'", path);
-        const rq_status st = rq_status_from_errno(err ? err->sys_errno : 0);
+        const rq_status st = rq_fail_errno(err, "cannot open the shard '%s'", path);
         rq_shard_close(s);
-        return err ? err->status : st;
+        return st;
     }
     rq_err inner = {0};
     const rq_status st = read_footer(s, &inner);

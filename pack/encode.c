@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a record of the source to a verified frame. Every image is decoded in full once,
+// whatever it is stored as: that is what the verdict in the report stands on. What an image
+// cannot be kept as falls back to the nearest lossless form: PNG to raw, AVIF to itself, raw
+// pixels beyond a sample's size to the source's bytes.
+#include "pack/encode.h"
+
+#include "common/json.h"
+#include "pack/key.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+struct rq_encoder {
+    rq_encoding encoding;
+    int level;
+    rq_limits limits;
+    rq_masks *masks; // borrowed, may be NULL
+    rq_decoder *decoder;
+    rq_frame_coder coder;
+    rq_image image;
+    rq_buf pixels, mask, meta;
+};
+
+void rq_encoded_fini(rq_encoded *e)
+{
+    rq_buf_free(&e->frame);
+    rq_buf_free(&e->report);
+}
+
+rq_status rq_encoder_create(rq_encoder **out, rq_encoding encoding, int level,
+                            const rq_limits *limits, rq_masks *masks, rq_err *err)
+{
+    *out = NULL;
+    rq_encoder *e = rq_calloc(1, sizeof *e);
+    if (!e)
+        return rq_fail(err, RQ_OOM, "out of memory for an encoder");
+    *e = (rq_encoder){.encoding = encoding, .level = level, .limits = *limits, .masks = masks};
+    const rq_status st = rq_decoder_create(&e->decoder, limits, err);
+    if (st != RQ_OK)
+        rq_encoder_destroy(&e);
+    *out = e;
+    return st;
+}
+
+void rq_encoder_destroy(rq_encoder **e)
+{
+    if (!*e)
+        return;
+    rq_decoder_destroy(&(*e)->decoder);
+    rq_frame_coder_fini(&(*e)->coder);
+    rq_image_free(&(*e)->image);
+    rq_buf_free(&(*e)->pixels);
+    rq_buf_free(&(*e)->mask);
+    rq_buf_free(&(*e)->meta);
+    rq_free(*e);
+    *e = NULL;
+}
+
+// What the extension promises; UNKNOWN promises nothing.
+static rq_codec codec_of_name(const char *name)
+{
+    static const struct {
+        const char *ext;
+        rq_codec codec;
+    } known[] = {{".jpg", RQ_CODEC_JPEG}, {".jpeg", RQ_CODEC_JPEG}, {".jpe", RQ_CODEC_JPEG},
+                 {".png", RQ_CODEC_PNG},  {".avif", RQ_CODEC_AVIF}, {".ppm", RQ_CODEC_PNM},
+                 {".pgm", RQ_CODEC_PNM}};
+    const char *ext = name + rq_key_stem(name);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcasecmp(ext, known[i].ext) == 0)
+            return known[i].codec;
+    return RQ_CODEC_UNKNOWN;
+}
+
+// How an image of this codec and size is kept when `wanted` was asked for.
+static rq_encoding choose_encoding(rq_encoding wanted, const rq_image_info *info)
+{
+    const uint64_t raw = (uint64_t)info->width * (uint64_t)info->height *
+                         (info->pixels == RQ_PIXELS_GRAY ? 1 : 3);
+    const bool raw_fits = raw <= RQ_MAX_RAW_BYTES - (RQ_MAX_RAW_BYTES >> 6);
+    if (wanted == RQ_ENCODING_RAW && raw_fits)
+        return RQ_ENCODING_RAW;
+    if (info->codec == RQ_CODEC_JPEG)
+        return RQ_ENCODING_JPEG;
+    return info->codec == RQ_CODEC_AVIF ? RQ_ENCODING_AVIF : RQ_ENCODING_RAW;
+}
+
+// The decoded picture as P6 or P5.
+static rq_status write_pnm(const rq_image *img, rq_buf *out, rq_err *err)
+{
+    const bool gray = img->pixels == RQ_PIXELS_GRAY;
+    const size_t w = (size_t)img->width, h = (size_t)img->height;
+    out->size = 0;
+    RQ_TRY(rq_buf_printf(out, err, "P%d\n%zu %zu\n255\n", gray ? 5 : 6, w, h));
+    const size_t head = out->size, bytes = w * h * (gray ? 1 : 3);
+    RQ_TRY(rq_buf_reserve(out, head + bytes, err));
+    uint8_t *dst = out->data + head;
+    if (gray)
+        for (size_t y = 0; y < h; y++)
+            memcpy(dst + y * w, img->plane[0].data + y * img->plane[0].stride, w);
+    else
+        rq_image_to_rgb(img, dst);
+    out->size += bytes;
+    return RQ_OK;
+}
+
+// Decodes for the verdict; *kept is what the picture will be stored as. `failure` is the
+// image's own trouble.
+static rq_status look(rq_encoder *e, const rq_record *rec, rq_image_info *info,
+                      rq_encoding *kept, rq_err *failure)
+{
+    if (rec->status != RQ_OK)
+        return rq_fail(failure, rec->status, "%s", rec->reason);
+    rq_image_info header = {0};
+    // The header alone decides between planes as coded and full RGB; a file that has no header
+    // fails in the decoder, with the better sentence.
+    *kept = e->encoding;
+    if (rq_probe(rec->data, rec->size, &e->limits, &header, NULL) == RQ_OK)
+        *kept = choose_encoding(e->encoding, &header);
+    const rq_status st =
+        *kept == RQ_ENCODING_RAW
+            ? rq_decode_rgb(e->decoder, rec->data, rec->size, false, &e->image, info, failure)
+            : rq_decode(e->decoder, rec->data, rec->size, false, &e->image, info, failure);
+    if (st == RQ_OK && (e->image.width > RQ_MAX_SIDE || e->image.height > RQ_MAX_SIDE))
+        return rq_fail(failure, RQ_LIMIT, "a side is longer than %d pixels", RQ_MAX_SIDE);
+    return st;
+}
+
+static rq_status find_mask(rq_encoder *e, const rq_record *rec, rq_encoded *out, rq_err *err)
+{
+    e->mask.size = 0;
+    if (!e->masks)
+        return RQ_OK;
+    rq_err failure = {0};
+    const rq_status st = rq_masks_get(e->masks, e->decoder, rec->entry.name, e->image.width,
+                                      e->image.height, &e->mask, &failure);
+    if (st == RQ_OOM)
+        return rq_fail(err, st, "%s", failure.text);
+    if (st == RQ_OK)
+        return RQ_OK;
+    e->mask.size = 0;
+    out->mask_failed = true;
+    out->verdict.kind = RQ_VERDICT_WARNED;
+    snprintf(out->verdict.reason, sizeof out->verdict.reason, "packed without its mask: %.200s",
+             failure.text);
+    return RQ_OK;
+}
+
+static rq_status write_meta(rq_encoder *e, const rq_record *rec, const rq_image_info *info,
+                            const rq_verdict *v, rq_err *err)
+{
+    rq_buf *b = &e->meta;
+    b->size = 0;
+    RQ_TRY(rq_buf_printf(b, err, "{\"name\": "));
+    RQ_TRY(rq_json_append_string(b, rec->entry.name, err));
+    if (rec->entry.class_name) {
+        RQ_TRY(rq_buf_printf(b, err, ", \"class\": "));
+        RQ_TRY(rq_json_append_string(b, rec->entry.class_name, err));
+    }
+    RQ_TRY(rq_buf_printf(b, err,
+                         ", \"width\": %d, \"height\": %d, \"codec\": \"%s\", "
+                         "\"verdict\": \"%s\"",
+                         e->image.width, e->image.height, rq_codec_name(info->codec),
+                         rq_verdict_name(v->kind)));
+    if (v->reason[0]) {
+        RQ_TRY(rq_buf_printf(b, err, ", \"notes\": "));
+        RQ_TRY(rq_json_append_string(b, v->reason, err));
+    }
+    return rq_buf_printf(b, err, "}\n");
+}
+
+// The frame of a usable image. LIMIT is the image's own trouble.
+static rq_status make_frame(rq_encoder *e, const rq_record *rec, bool ambiguous,
+                            const rq_image_info *info, rq_encoding kept, rq_encoded *out,
+                            rq_err *err)
+{
+    rq_members m = {.image = rec->data, .image_bytes = rec->size};
+    rq_key_make(m.key, rec->entry.name, rec->entry.id, ambiguous);
+    if (kept == RQ_ENCODING_RAW) {
+        RQ_TRY(write_pnm(&e->image, &e->pixels, err));
+        m.image = e->pixels.data;
+        m.image_bytes = e->pixels.size;
+    }
+    RQ_TRY(find_mask(e, rec, out, err));
+    if (e->mask.size) {
+        m.mask = e->mask.data;
+        m.mask_bytes = e->mask.size;
+    }
+    RQ_TRY(write_meta(e, rec, info, &out->verdict, err));
+    m.meta = (const char *)e->meta.data;
+    m.meta_bytes = e->meta.size;
+    out->entry = (rq_index_entry){.id = rec->entry.id,
+                                  .label = rec->entry.label,
+                                  .width = (uint32_t)e->image.width,
+                                  .height = (uint32_t)e->image.height,
+                                  .encoding = (uint8_t)kept};
+    out->fallback = kept != e->encoding;
+    return rq_frame_encode(&e->coder, e->level, &m, &out->entry, &out->frame, err);
+}
+
+static void reject(rq_encoded *out, const rq_err *failure)
+{
+    rq_verdict_make(&out->verdict, failure->status, failure->text, 0, "");
+    out->reason = failure->status;
+    out->frame.size = 0;
+    out->fallback = false;
+}
+
+rq_status rq_encode_record(rq_encoder *e, const rq_record *rec, bool ambiguous, rq_encoded *out,
+                           rq_err *err)
+{
+    rq_image_info info = {0};
+    rq_encoding kept = e->encoding;
+    rq_err failure = {0};
+    out->frame.size = out->report.size = 0;
+    out->fallback = out->mask_failed = false;
+    out->reason = RQ_OK;
+    rq_status st = look(e, rec, &info, &kept, &failure);
+    if (st == RQ_OK) {
+        const rq_codec named = codec_of_name(rec->entry.name);
+        if (named != RQ_CODEC_UNKNOWN && named != info.codec)
+            info.notes |= RQ_NOTE_EXTENSION;
+        rq_verdict_make(&out->verdict, RQ_OK, "", info.notes, rq_decoder_warning(e->decoder));
+        st = make_frame(e, rec, ambiguous, &info, kept, out, &failure);
+    }
+    if (st == RQ_OOM || st == RQ_INTERNAL)
+        return rq_fail(err, st, "'%s': %s", rec->entry.name, failure.text);
+    if (st != RQ_OK)
+        reject(out, &failure);
+    return rq_verdict_append_json(&out->report, rec->entry.name, rec->entry.class_name,
+                                  rec->entry.label, (size_t)rec->entry.bytes, &info,
+                                  &out->verdict, err);
+}
