@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Status codes and error text. Whatever a text was made from, what is recorded is one printable
+// line that fits: names from archives and shards end up here, and from here on a terminal.
 #include "common/status.h"
 
 #include <errno.h>
@@ -111,7 +114,10 @@ void rq_err_prefix(rq_err *err, const char *fmt, ...)
     memcpy(text, err->text, sizeof text);
     const int n = snprintf(err->text, sizeof err->text, "%.300s: ", prefix);
     const size_t used = n < 0 ? 0 : (size_t)n;
-    snprintf(err->text + used, sizeof err->text - used, "%s", text);
+    const size_t room = sizeof err->text - 1 - used;
+    const size_t kept = strlen(text) < room ? strlen(text) : room;
+    memcpy(err->text + used, text, kept);
+    err->text[used + kept] = '\0';
     sanitise(err->text);
 }
 
