@@ -7,6 +7,7 @@
 #include "augment/exact.h"
 #include "augment/kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Smallest divisor where a colour is grey or black; the product it leads to is 0 then. */
@@ -142,25 +143,26 @@ static void saturation(float *restrict r, float *restrict g, float *restrict b, 
     }
 }
 
-/* Hue in sixths of a turn from the sextant formulas, shifted, wrapped to [0, 6); then each
- * channel is V - C * (1 - d) with d its share of the pure hue, a trapezoid over the circle. */
+/* Hue in sixths of a turn, by sorting: with green >= blue and red the largest it is
+ * (green - blue) / C; each exchange that makes it so mirrors and moves the circle. Then
+ * shifted, wrapped to [0, 6), and each channel is V - C * (1 - d) with d its share of the pure
+ * hue, a trapezoid over the circle. */
 static void hue(float *restrict r, float *restrict g, float *restrict b, size_t n, float turns)
 {
-    const float shift = turns * 6.0f;
+    const float shift = turns + 1.0f;
     for (size_t i = 0; i < n; i++) {
-        const float red = r[i], green = g[i], blue = b[i];
-        const float v = max2(max2(red, green), blue), m = min2(min2(red, green), blue);
-        const float c = v - m, inv = 1.0f / max2(c, TINY);
-        const float in_r = (green - blue) * inv, in_g = 2.0f + (blue - red) * inv,
-                    in_b = 4.0f + (red - green) * inv;
-        const float not_r = green == v ? in_g : in_b;
-        float h = (red == v ? in_r : not_r) + shift;
-        h = h < 0.0f ? h + 6.0f : h;
-        h = h >= 6.0f ? h - 6.0f : h;
+        const float red = r[i], high = max2(g[i], b[i]), low = min2(g[i], b[i]);
+        const float swap = (float)(g[i] < b[i]), second = (float)(red < high);
+        const float turn = second * (12.0f * swap - 2.0f) - 6.0f * swap;
+        const float middle = min2(red, high), v = max2(red, high), c = v - min2(red, low);
+        const float signed_h = turn + (middle - low) * (1.0f / max2(c, TINY));
+        // In turns, positive; the whole turns are cut off.
+        const float around = fabsf(signed_h) * (1.0f / 6.0f) + shift;
+        const float h = (around - (float)(int)around) * 6.0f;
         const float from_3 = h - 3.0f, from_2 = h - 2.0f, from_4 = h - 4.0f;
-        const float dr = clip(max2(from_3, -from_3) - 1.0f);
-        const float dg = clip(2.0f - max2(from_2, -from_2));
-        const float db = clip(2.0f - max2(from_4, -from_4));
+        const float dr = clip(fabsf(from_3) - 1.0f);
+        const float dg = clip(2.0f - fabsf(from_2));
+        const float db = clip(2.0f - fabsf(from_4));
         r[i] = clip(v - c * (1.0f - dr));
         g[i] = clip(v - c * (1.0f - dg));
         b[i] = clip(v - c * (1.0f - db));
@@ -222,8 +224,11 @@ static void blur(float *dst, const float *src, int size, const float *w, int rad
 
 static void solarize(float *x, size_t n, float threshold)
 {
-    for (size_t i = 0; i < n; i++)
-        x[i] = x[i] < threshold ? x[i] : 1.0f - x[i];
+    for (size_t i = 0; i < n; i++) {
+        const float base = x[i] < threshold ? 0.0f : 1.0f,
+                    sign = x[i] < threshold ? 1.0f : -1.0f;
+        x[i] = base + sign * x[i];
+    }
 }
 
 static void store(uint8_t *restrict dst, const float *restrict r, const float *restrict g,
