@@ -146,35 +146,57 @@ static rq_status put_axes(rq_buf *out, const frame *f, rq_err *err)
     return RQ_OK;
 }
 
-/* A curve as points; `mean` > 0 draws its running mean with that weight of the past. */
-static rq_status put_points(rq_buf *out, const frame *f, const rq_curve *c, double mean,
-                            rq_err *err)
+static rq_status put_points(rq_buf *out, const frame *f, const double *x, const double *y,
+                            size_t n, rq_err *err)
 {
-    const size_t points = c->n < POINTS ? c->n : POINTS;
-    double run = c->y[0];
-    size_t i = 0;
-    for (size_t p = 0; p < points; p++) {
-        const size_t end = (p + 1) * c->n / points;
+    const size_t points = n < POINTS ? n : POINTS;
+    for (size_t p = 0, i = 0; p < points; p++) {
+        const size_t start = i, end = (p + 1) * n / points;
         double sx = 0, sy = 0;
-        const size_t start = i;
         for (; i < end; i++) {
-            run = mean * run + (1 - mean) * c->y[i];
-            sx += c->x[i];
-            sy += mean > 0 ? run : c->y[i];
+            sx += x[i];
+            sy += y[i];
         }
-        const double n = (double)(end - start);
-        RQ_TRY(rq_buf_printf(out, err, "%.2f,%.2f ", to_x(f, sx / n), to_y(f, sy / n)));
+        const double count = (double)(end - start);
+        RQ_TRY(rq_buf_printf(out, err, "%.2f,%.2f ", to_x(f, sx / count), to_y(f, sy / count)));
     }
     return RQ_OK;
+}
+
+/* Mean over the points within `reach` to both sides, fewer at the ends, so that it does not lag
+ * behind the curve. */
+static void running_mean(double *dst, const double *y, size_t n, size_t reach)
+{
+    double sum = 0;
+    size_t from = 0, to = 0;
+    for (size_t i = 0; i < n; i++) {
+        while (to < n && to <= i + reach)
+            sum += y[to++];
+        while (from + reach < i)
+            sum -= y[from++];
+        dst[i] = sum / (double)(to - from);
+    }
+}
+
+static rq_status put_smoothed(rq_buf *out, const frame *f, const rq_curve *c, rq_err *err)
+{
+    double *mean = rq_alloc(c->n, sizeof *mean);
+    if (mean == NULL)
+        return rq_fail(err, RQ_OOM, "out of memory for a chart");
+    running_mean(mean, c->y, c->n, c->n / 50 + 1);
+    const rq_status st = put_points(out, f, c->x, mean, c->n, err);
+    rq_free(mean);
+    return st;
 }
 
 static rq_status put_curve(rq_buf *out, const frame *f, const rq_curve *c, const char *color,
                            bool smooth, rq_err *err)
 {
-    if (smooth && c->n >= 20) {
+    const bool mean = smooth && c->n >= 20;
+    if (mean) {
         RQ_TRY(rq_buf_printf(out, err, "<polyline class=\"faint\" stroke=\"%s\" points=\"",
                              color));
-        RQ_TRY(put_points(out, f, c, 0, err));
+        RQ_TRY(put_points(out, f, c->x, c->y, c->n, err));
         RQ_TRY(rq_buf_printf(out, err, "\"/>"));
     }
     if (c->n == 1)
@@ -183,8 +205,7 @@ static rq_status put_curve(rq_buf *out, const frame *f, const rq_curve *c, const
     RQ_TRY(rq_buf_printf(out, err, "<polyline stroke=\"%s\" data-name=\"", color));
     RQ_TRY(rq_html_text(out, c->name, err));
     RQ_TRY(rq_buf_printf(out, err, "\" points=\""));
-    const double mean = smooth && c->n >= 20 ? 1 - 1 / fmax(2, (double)c->n / 40) : 0;
-    RQ_TRY(put_points(out, f, c, mean, err));
+    RQ_TRY(mean ? put_smoothed(out, f, c, err) : put_points(out, f, c->x, c->y, c->n, err));
     return rq_buf_printf(out, err, "\"/>");
 }
 
@@ -192,7 +213,7 @@ static rq_status put_heading(rq_buf *out, const rq_chart *chart, rq_err *err)
 {
     RQ_TRY(rq_buf_printf(out, err, "<figure class=\"card chart\"><h2>"));
     RQ_TRY(rq_html_text(out, chart->title, err));
-    for (int s = 0; s < chart->n_series; s++) {
+    for (int s = 0; chart->n_series > 1 && s < chart->n_series; s++) {
         RQ_TRY(rq_buf_printf(out, err, "<span class=\"key\"><b style=\"color:%s\">&#9473;</b> ",
                              colors[s]));
         RQ_TRY(rq_html_text(out, chart->series[s]->name, err));

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -199,6 +200,14 @@ static rq_status publish(const char *tmp, const char *dir, rq_err *err)
     return RQ_OK;
 }
 
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+    (void)info;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
+
 static rq_status make_pictures(const char *dir, painter *p, uint64_t train, uint64_t val,
                                bool oddities, rq_err *err)
 {
@@ -217,6 +226,8 @@ static rq_status make_pictures(const char *dir, painter *p, uint64_t train, uint
                        : paint_all(p, train, val, oddities, err);
     if (st == RQ_OK)
         st = publish(tmp, dir, err);
+    if (st != RQ_OK)
+        nftw(tmp, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     rq_free(p->rgb);
     rq_free(p->mask);
     rq_buf_free(&p->file);
