@@ -13,8 +13,8 @@
 
 enum { LANES = 8 };
 
-struct rq_probe {
-    rq_probe_opts o;
+struct rq_linear_probe {
+    rq_linear_probe_opts o;
     int width, classes;
     uint64_t done, steps;
     float *w, *velocity; /* [classes][width + 1], the bias last */
@@ -24,12 +24,12 @@ struct rq_probe {
     double *losses;
 };
 
-void rq_probe_opts_default(rq_probe_opts *o)
+void rq_linear_probe_opts_default(rq_linear_probe_opts *o)
 {
-    *o = (rq_probe_opts){.lr = 0.3f, .momentum = 0.9f, .batch = 1024, .epochs = 100};
+    *o = (rq_linear_probe_opts){.lr = 0.3f, .momentum = 0.9f, .batch = 1024, .epochs = 100};
 }
 
-rq_status rq_probe_opts_check(const rq_probe_opts *o, rq_err *err)
+rq_status rq_linear_probe_opts_check(const rq_linear_probe_opts *o, rq_err *err)
 {
     if (!(o->lr > 0) || !(o->momentum >= 0 && o->momentum < 1) || !(o->weight_decay >= 0) ||
         o->batch < 1 || o->epochs < 1)
@@ -39,18 +39,18 @@ rq_status rq_probe_opts_check(const rq_probe_opts *o, rq_err *err)
     return RQ_OK;
 }
 
-rq_status rq_probe_create(rq_probe **out, const rq_probe_opts *o, int width, int classes,
-                          uint64_t steps, rq_err *err)
+rq_status rq_linear_probe_create(rq_linear_probe **out, const rq_linear_probe_opts *o,
+                                 int width, int classes, uint64_t steps, rq_err *err)
 {
     *out = NULL;
-    RQ_TRY(rq_probe_opts_check(o, err));
+    RQ_TRY(rq_linear_probe_opts_check(o, err));
     if (width < 1 || classes < 2 || steps < 1)
         return rq_fail(err, RQ_INVALID_ARG,
                        "the probe needs features, at least two classes and one step");
-    rq_probe *p = rq_calloc(1, sizeof *p);
+    rq_linear_probe *p = rq_calloc(1, sizeof *p);
     if (p == NULL)
         return rq_fail(err, RQ_OOM, "no memory for the probe");
-    *p = (rq_probe){.o = *o, .width = width, .classes = classes, .steps = steps};
+    *p = (rq_linear_probe){.o = *o, .width = width, .classes = classes, .steps = steps};
     const size_t weights = (size_t)classes * (size_t)(width + 1), batch = (size_t)o->batch;
     p->w = rq_calloc(weights, sizeof *p->w);
     p->velocity = rq_calloc(weights, sizeof *p->velocity);
@@ -60,14 +60,14 @@ rq_status rq_probe_create(rq_probe **out, const rq_probe_opts *o, int width, int
     p->losses = rq_alloc(batch, sizeof *p->losses);
     if (p->w == NULL || p->velocity == NULL || p->rows == NULL || p->labels == NULL ||
         p->scores == NULL || p->losses == NULL) {
-        rq_probe_destroy(&p);
+        rq_linear_probe_destroy(&p);
         return rq_fail(err, RQ_OOM, "no memory for the probe");
     }
     *out = p;
     return RQ_OK;
 }
 
-void rq_probe_destroy(rq_probe **p)
+void rq_linear_probe_destroy(rq_linear_probe **p)
 {
     if (*p == NULL)
         return;
@@ -95,7 +95,7 @@ static float dot(const float *a, const float *b, int n)
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-static void row_scores(const rq_probe *p, const float *row, float *scores)
+static void row_scores(const rq_linear_probe *p, const float *row, float *scores)
 {
     const size_t stride = (size_t)p->width + 1;
     for (int c = 0; c < p->classes; c++) {
@@ -122,7 +122,8 @@ static double row_loss(float *scores, int classes, int label, int count)
 }
 
 /* Nesterov: v = mu v + g, w = w - lr (g + mu v). The gradient of one class, then its update. */
-static void class_update(rq_probe *p, int c, const float *rows, int count, float lr, float *g)
+static void class_update(rq_linear_probe *p, int c, const float *rows, int count, float lr,
+                         float *g)
 {
     const size_t stride = (size_t)p->width + 1;
     float *w = p->w + (size_t)c * stride, *v = p->velocity + (size_t)c * stride;
@@ -142,7 +143,7 @@ static void class_update(rq_probe *p, int c, const float *rows, int count, float
     }
 }
 
-static rq_status update(rq_probe *p, const float *rows, int count, rq_err *err)
+static rq_status update(rq_linear_probe *p, const float *rows, int count, rq_err *err)
 {
     const double peak = (double)p->o.lr * p->o.batch / 256;
     const float lr = (float)rq_schedule_lr(p->done, 0, p->steps, peak);
@@ -165,7 +166,7 @@ static rq_status update(rq_probe *p, const float *rows, int count, rq_err *err)
     return failed ? rq_fail(err, RQ_OOM, "no memory for a step of the probe") : RQ_OK;
 }
 
-static rq_status check_labels(const rq_probe *p, const int32_t *labels, size_t count,
+static rq_status check_labels(const rq_linear_probe *p, const int32_t *labels, size_t count,
                               rq_err *err)
 {
     for (size_t i = 0; i < count; i++) {
@@ -177,8 +178,8 @@ static rq_status check_labels(const rq_probe *p, const int32_t *labels, size_t c
     return RQ_OK;
 }
 
-rq_status rq_probe_step(rq_probe *p, const float *rows, const int32_t *labels, int count,
-                        double *loss, rq_err *err)
+rq_status rq_linear_probe_step(rq_linear_probe *p, const float *rows, const int32_t *labels,
+                               int count, double *loss, rq_err *err)
 {
     if (count < 1 || count > p->o.batch)
         return rq_fail(err, RQ_INVALID_ARG, "probe: a step of %d images, not 1 to %d", count,
@@ -200,18 +201,19 @@ rq_status rq_probe_step(rq_probe *p, const float *rows, const int32_t *labels, i
     return update(p, rows, count, err);
 }
 
-static size_t batches_of(const rq_probe_opts *o, size_t count)
+static size_t batches_of(const rq_linear_probe_opts *o, size_t count)
 {
     const size_t n = count / (size_t)o->batch;
     return n > 0 ? n : 1;
 }
 
-uint64_t rq_probe_steps(const rq_probe_opts *o, size_t count)
+uint64_t rq_linear_probe_steps(const rq_linear_probe_opts *o, size_t count)
 {
     return (uint64_t)batches_of(o, count) * (uint64_t)o->epochs;
 }
 
-rq_status rq_probe_train(rq_probe *p, const rq_features *f, double *last_loss, rq_err *err)
+rq_status rq_linear_probe_train(rq_linear_probe *p, const rq_features *f, double *last_loss,
+                                rq_err *err)
 {
     const size_t width = (size_t)p->width, batch = (size_t)p->o.batch;
     const size_t n = f->count < batch ? f->count : batch;
@@ -225,14 +227,14 @@ rq_status rq_probe_train(rq_probe *p, const rq_features *f, double *last_loss, r
                 memcpy(p->rows + i * width, f->rows + at * width, width * sizeof *p->rows);
                 p->labels[i] = f->labels[at];
             }
-            RQ_TRY(rq_probe_step(p, p->rows, p->labels, (int)n, last_loss, err));
+            RQ_TRY(rq_linear_probe_step(p, p->rows, p->labels, (int)n, last_loss, err));
         }
     }
     return RQ_OK;
 }
 
-rq_status rq_probe_evaluate(const rq_probe *p, const rq_features *f, double *top1, double *top5,
-                            rq_err *err)
+rq_status rq_linear_probe_evaluate(const rq_linear_probe *p, const rq_features *f, double *top1,
+                                   double *top5, rq_err *err)
 {
     RQ_TRY(check_labels(p, f->labels, f->count, err));
     if (f->width != p->width || f->count == 0)
