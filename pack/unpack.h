@@ -1,0 +1,41 @@
+/* Packed samples back to files. */
+#ifndef RQ_PACK_UNPACK_H
+#define RQ_PACK_UNPACK_H
+
+#include "pack/dataset.h"
+
+#include <signal.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rq_unpack_opts {
+    const char *masks; /* folder for the masks, CLASS/FILE.pgm; NULL: masks are not written */
+    bool replace;      /* existing files may be replaced; default false */
+    void (*progress)(void *cookie, uint64_t done, uint64_t total, uint64_t bytes);
+    void *progress_cookie;
+    const volatile sig_atomic_t *cancel; /* may be NULL */
+} rq_unpack_opts;
+
+typedef struct rq_unpack_result {
+    uint64_t images, masks, bytes;
+} rq_unpack_result;
+
+/* Writes every image to DIR/CLASS/FILE: under its original name when the source's bytes were
+ * kept, with the extension .ppm or .pgm for raw pixels. A name that could leave the folder, or
+ * that another sample shares, is replaced by the sample's key. Each file appears complete; the
+ * whole is durable when the call returns. INVALID_ARG when a file exists and `replace` is
+ * false. */
+RQ_NODISCARD rq_status rq_unpack(const rq_dataset *ds, const char *dir,
+                                 const rq_unpack_opts *opts, rq_unpack_result *result,
+                                 rq_err *err);
+
+/* The path below DIR that an image gets. name is the one in KEY.json, may be NULL. Exposed for
+ * tests. `out` of at least 4,200 bytes. */
+void rq_unpack_name(char *out, size_t out_bytes, const char *name, const rq_sample *sample);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
