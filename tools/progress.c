@@ -52,12 +52,17 @@ char *rq_format_bytes(char *buf, double bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     int unit = 0;
-    while (bytes >= 1024 && unit < 6) {
+    /* 1023.96 KiB would print as 1024.0. */
+    while (bytes >= (unit == 0 ? 1024 : 1023.95) && unit < 6) {
         bytes /= 1024;
         unit++;
     }
-    const bool whole = unit == 0 || bytes == (double)(long long)bytes;
-    snprintf(buf, 32, whole ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+    char number[16];
+    snprintf(number, sizeof number, "%.1f", bytes);
+    const size_t n = strlen(number);
+    if (n > 2 && strcmp(number + n - 2, ".0") == 0)
+        number[n - 2] = '\0';
+    snprintf(buf, 32, "%s %s", number, units[unit]);
     return buf;
 }
 

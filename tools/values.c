@@ -29,6 +29,8 @@ static rq_status refuse(rq_err *err, const rq_opt *opt, const char *text, const 
  * those, and "inf" and "nan" too. */
 static bool starts_number(const char *text)
 {
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        return false;
     return isdigit((unsigned char)text[0]) ||
            (text[0] == '.' && isdigit((unsigned char)text[1]));
 }
