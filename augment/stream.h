@@ -44,17 +44,20 @@ typedef struct rq_stream_opts {
     int batch;         /* images of the global batch; 256 */
     int threads;       /* workers; 0: one per CPU */
     int slots;         /* batches in flight, >= 2; 3 */
-    int rank, world;   /* this consumer's share of each global batch: images
-                          [rank * batch / world, (rank + 1) * batch / world); 0, 1.
-                          batch % world == 0 */
-    uint32_t epochs;   /* stop after this many; 0: never. 0 */
+    int rank, world;   /* this consumer's share of a global batch of n images (n is smaller than
+                          `batch` in a short last one): images [rank * n / world,
+                          (rank + 1) * n / world); 0, 1. batch % world == 0 */
+    uint32_t epochs;   /* the last epoch is epochs - 1, wherever the start is; 0: no end. 0 */
     rq_position start; /* first batch; {0, 0} */
     rq_order order;
     bool drop_last;           /* true */
     bool allow_missing_masks; /* with p_mask > 0, images without a mask are used unmasked;
                                  false: opening fails unless every sample has one */
     uint64_t bad_budget;      /* damaged samples replaced before the stream stops; 0: the first
-                                 one stops it. A replacement is the next sample of the order */
+                                 one stops it. The sample of ticket i is replaced by that of
+                                 ticket i + 1, and so on, around the end of the epoch. Counted
+                                 as batches are given, so that the same batch fails on every
+                                 run; logged when found */
     unsigned cpu_flags;       /* RQ_CPU_ bits; RQ_CPU_ALL */
     rq_allocator allocator;   /* batch slots; default rq_default_allocator() */
     rq_log_sink log;
@@ -97,14 +100,16 @@ void rq_stream_close(rq_stream **s);
 
 /* Global batches per epoch under these options. */
 uint64_t rq_stream_steps_per_epoch(const rq_stream *s);
-/* The next batch, in order; END behind the last epoch. */
+/* The next batch, in order; END behind the last epoch. Once it failed it fails the same way
+ * again; INVALID_ARG while the consumer holds every slot. */
 RQ_NODISCARD rq_status rq_stream_next(rq_stream *s, const rq_batch **batch, rq_err *err);
 void rq_stream_release(rq_stream *s, const rq_batch *batch);
 /* Position of the batch that the next call of rq_stream_next will give. */
 rq_position rq_stream_position(const rq_stream *s);
 rq_stream_stats rq_stream_get_stats(rq_stream *s);
 
-/* The order itself: place in the dataset of ticket `i` < count of an epoch. Pure. */
+/* The order itself: place in the dataset of ticket `i` < count of an epoch. For each (seed,
+ * epoch) a permutation of [0, count). Pure. */
 uint64_t rq_order_place(uint64_t seed, uint32_t epoch, uint64_t count, uint64_t i);
 
 #ifdef __cplusplus
