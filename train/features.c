@@ -114,7 +114,8 @@ static rq_status run_walk(walk *w, rq_feature_sink sink, void *ctx, rq_err *err)
         if (one == RQ_OK)
             one = sink(ctx, w->rows, b->labels, b->images, err);
         rq_stream_release(w->stream, b);
-        RQ_TRY(one);
+        if (one != RQ_OK)
+            return one == RQ_END ? RQ_OK : one;
     }
 }
 
@@ -135,17 +136,23 @@ typedef struct collector {
     size_t at;
 } collector;
 
+static size_t wanted(const rq_dataset *ds, const rq_feature_opts *o)
+{
+    const size_t count = (size_t)rq_dataset_count(ds);
+    return o->limit > 0 && o->limit < count ? o->limit : count;
+}
+
 static rq_status collect(void *ctx, const float *rows, const int32_t *labels, int count,
                          rq_err *err)
 {
+    (void)err;
     collector *c = ctx;
-    const size_t n = (size_t)count, width = (size_t)c->f->width;
-    if (n > c->f->count - c->at)
-        return rq_fail(err, RQ_INTERNAL, "the stream gave more images than the dataset has");
+    const size_t left = c->f->count - c->at, width = (size_t)c->f->width;
+    const size_t n = (size_t)count < left ? (size_t)count : left;
     memcpy(c->f->rows + c->at * width, rows, n * width * sizeof *rows);
     memcpy(c->f->labels + c->at, labels, n * sizeof *labels);
     c->at += n;
-    return RQ_OK;
+    return n < (size_t)count || c->at == c->f->count ? RQ_END : RQ_OK;
 }
 
 rq_status rq_features_extract(rq_features *f, const rq_feature_source *src,
@@ -154,7 +161,7 @@ rq_status rq_features_extract(rq_features *f, const rq_feature_source *src,
 {
     collector c = {.f = f};
     size_t floats;
-    f->count = (size_t)rq_dataset_count(ds);
+    f->count = wanted(ds, o);
     f->width = rq_feature_width(src, recipe);
     f->rows = rq_mul_size(&floats, f->count, (size_t)f->width)
                   ? rq_alloc(floats, sizeof *f->rows)

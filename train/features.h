@@ -27,6 +27,7 @@ typedef struct rq_feature_opts {
     uint64_t seed; /* of random crops */
     uint32_t epoch;
     rq_order order;
+    size_t limit; /* images at most, the first of the order; 0: all */
     rq_log_sink log;
     const volatile sig_atomic_t *stop; /* CANCELLED when it becomes nonzero; may be NULL */
 } rq_feature_opts;
@@ -44,13 +45,13 @@ void rq_features_free(rq_features *f);
 
 /* Floats per image: the encoder's width, or size * size * 3. */
 int rq_feature_width(const rq_feature_source *src, const rq_recipe *recipe);
-/* All images of the dataset in the order of the stream; the recipe must give one view per
+/* The images of the dataset in the order of the stream; the recipe must give one view per
  * image. The caller frees *f whatever the outcome. */
 RQ_NODISCARD rq_status rq_features_extract(rq_features *f, const rq_feature_source *src,
                                            const rq_dataset *ds, const rq_recipe *recipe,
                                            const rq_feature_opts *o, rq_err *err);
 
-/* Called with the features of one batch after the other. */
+/* Called with the features of one batch after the other; END stops without an error. */
 typedef rq_status (*rq_feature_sink)(void *ctx, const float *rows, const int32_t *labels,
                                      int count, rq_err *err);
 /* The same, one epoch, without keeping them. */
