@@ -69,6 +69,11 @@ endif
 
 # Number-crunching files: vectorise.
 $(O)/train/%.o $(O)/augment/%.o: OPT := -O3
+ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
+$(O)/train/cpu_kernels_avx2.o: OPT := -O3 -mavx2 -Wno-psabi
+$(O)/train/cpu_kernels_avx512.o: OPT := -O3 -march=x86-64-v4
+endif
+$(O)/train/cpu_kernels.o: OPT := -O3 -Wno-psabi
 
 # ---- sources --------------------------------------------------------------------------------
 TOOLS      := $(basename $(notdir $(wildcard tools/rq-*.c)))

@@ -33,7 +33,7 @@ static rq_status pick(const rq_ops **ops, const char *name, rq_err *err)
 rq_status rq_backend_create(rq_backend **out, const char *name, const rq_backend_opts *opts,
                             rq_err *err)
 {
-    const rq_ops *ops;
+    const rq_ops *ops = NULL;
 
     *out = NULL;
     RQ_TRY(pick(&ops, name, err));
