@@ -79,8 +79,7 @@ void rq_stream_opts_default(rq_stream_opts *o)
                           .allocator = rq_default_allocator()};
 }
 
-/* ---- positions -----------------------------------------------------------------------------
- */
+/* ---- positions ----------------------------------------------------------------------- */
 
 static rq_position position_of(const rq_stream *s, uint64_t batch)
 {
@@ -106,8 +105,7 @@ static uint64_t place_of(const rq_stream *s, uint32_t epoch, uint64_t ticket)
                : rq_order_place(s->o.seed, epoch, s->count, ticket);
 }
 
-/* ---- one image -----------------------------------------------------------------------------
- */
+/* ---- one image ----------------------------------------------------------------------- */
 
 /* The sample itself is at fault, not the machine: another one can take its place. */
 static bool is_damage(rq_status st)
@@ -209,8 +207,7 @@ static void make_image(worker *w, slot *b, int image, outcome *out)
         out->err = first;
 }
 
-/* ---- workers -------------------------------------------------------------------------------
- */
+/* ---- workers ------------------------------------------------------------------------- */
 
 static void open_slot(rq_stream *s, slot *b)
 {
@@ -266,6 +263,7 @@ static void finish_image(rq_stream *s, slot *b, int image, const outcome *out)
         b->failed = failed;
     }
     b->bad += out->bad;
+    s->stats.images_made++;
     s->stats.read_ns += out->read_ns;
     s->stats.decode_ns += out->decode_ns;
     s->stats.views_ns += out->views_ns;
@@ -288,8 +286,7 @@ static void worker_main(void *ctx)
     }
 }
 
-/* ---- opening -------------------------------------------------------------------------------
- */
+/* ---- opening ------------------------------------------------------------------------- */
 
 static rq_status check_opts(const rq_stream_opts *o, rq_err *err)
 {
@@ -469,8 +466,7 @@ rq_status rq_stream_open(rq_stream **out, const rq_dataset *ds, const rq_recipe 
     return st;
 }
 
-/* ---- closing -------------------------------------------------------------------------------
- */
+/* ---- closing ------------------------------------------------------------------------- */
 
 static void destroy_worker(worker *w)
 {
@@ -512,8 +508,7 @@ void rq_stream_close(rq_stream **stream)
     *stream = NULL;
 }
 
-/* ---- the consumer's side -------------------------------------------------------------------
- */
+/* ---- the consumer's side ------------------------------------------------------------- */
 
 /* Whether the batch that is due may be given; s->end is filled otherwise. */
 static rq_status judge(rq_stream *s, slot *b)

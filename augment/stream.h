@@ -82,7 +82,8 @@ typedef struct rq_batch {
 } rq_batch;
 
 typedef struct rq_stream_stats {
-    uint64_t batches, images;
+    uint64_t batches, images; /* given to the consumer */
+    uint64_t images_made;     /* by the workers, ahead of it */
     uint64_t bad_samples;
     uint64_t consumer_wait_ns;             /* next waited for a batch */
     uint64_t worker_wait_ns;               /* workers waited for a free slot, summed */
