@@ -108,7 +108,7 @@ summary:
 	@echo "tools in $(if $(filter release,$(VARIANT)),$(BUILD)/bin,$(O)/bin): $(TOOLS)"
 
 deps: ## install missing Debian packages, or print the command that does
-	@sh tools/deps.sh
+	@sh tools/deps.sh $(if $(filter check% asan ubsan tsan,$(MAKECMDGOALS)),test)
 
 # ---- rules ----------------------------------------------------------------------------------
 $(O)/%.o: %.c
@@ -139,6 +139,12 @@ $(O)/tests/%: $(O)/tests/unit/%.o $(O)/librq_tools.a $(LIBS)
 	$(if $(V),,@echo "  LD  $@")
 	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs cmocka) $(RQ_LDLIBS) $(LDLIBS)
 
+BENCHES := $(patsubst tests/bench/%.c,$(O)/tests/%,$(wildcard tests/bench/bench_*.c))
+$(BENCHES): $(O)/tests/%: $(O)/tests/bench/%.o $(LIBS)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD  $@")
+	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RQ_LDLIBS) $(LDLIBS)
+
 tests: $(UNIT_TESTS)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
@@ -162,6 +168,10 @@ tsan: deps ## queue, pool and stream under the thread sanitizer
 
 .PHONY: tsan-tests
 tsan-tests: $(foreach t,queue pool stream build,$(O)/tests/test_$(t))
+
+bench: deps ## speed of the parts, on this machine
+	$(Q)$(MAKE) --no-print-directory $(BENCHES)
+	$(Q)for b in $(BENCHES); do $$b || exit 1; done
 
 demo: deps ## pack, look, train and evaluate on pictures made here, or on DATA=folder-or-tar
 	$(Q)$(MAKE) --no-print-directory tools

@@ -5,6 +5,7 @@
 # cli     tests/cli/*.sh with the tools of BUILD_DIR/bin first in PATH: one result per script
 # oracle  tests/oracle/*.py against independent implementations: one result per script
 # A script exits 0 for a pass and 77 for a skip, whose reason is the last line it printed.
+# Whatever runs longer than RQ_TEST_TIMEOUT seconds (600) has failed.
 # The last line is the total: "N passed, N failed, N skipped".
 set -u
 build=$1
@@ -17,6 +18,7 @@ RQ_FIXTURES=${RQ_FIXTURES:-$RQ_SOURCE/../shared/data}
 PYTHON=${PYTHON:-python3}
 export RQ_BIN RQ_SOURCE RQ_FIXTURES PYTHON
 PATH=$RQ_BIN:$PATH
+limit="timeout -k 10 ${RQ_TEST_TIMEOUT:-600}"
 logs=$build/test-logs
 mkdir -p "$logs"
 passed=0 failed=0 skipped=0
@@ -27,7 +29,7 @@ unit() {
         case $t in *.*) continue ;; esac
         name=$(basename "$t")
         log=$logs/$name.log
-        CMOCKA_MESSAGE_OUTPUT=TAP "$t" >"$log" 2>&1
+        CMOCKA_MESSAGE_OUTPUT=TAP $limit "$t" </dev/null >"$log" 2>&1
         rc=$?
         s=$(grep -cE '^ok .*# SKIP' "$log")
         p=$(($(grep -cE '^ok ' "$log") - s))
@@ -49,12 +51,18 @@ unit() {
 }
 
 scripts() { # kind, interpreter, pattern
+    if ! command -v "$2" >/dev/null 2>&1; then
+        n=$(find "$here/$1" -name "$3" | wc -l)
+        skipped=$((skipped + n))
+        echo "skip  $n in $1: there is no $2"
+        return
+    fi
     for t in "$here/$1"/$3; do
         [ -f "$t" ] || continue
         name=$1/$(basename "$t")
         log=$logs/$(echo "$name" | tr / -).log
         work=$(mktemp -d)
-        (cd "$work" && exec $2 "$t") >"$log" 2>&1
+        (cd "$work" && exec $limit "$2" "$t") </dev/null >"$log" 2>&1
         rc=$?
         chmod -R u+w "$work" 2>/dev/null
         rm -rf "$work"

@@ -1,40 +1,71 @@
 #!/bin/sh
-# Makes sure that what the build needs is here: installs missing Debian packages when it may,
-# otherwise prints the one command that does. Quiet when nothing is missing.
+# Makes sure that what the build needs is here: deps.sh [test]. Installs missing Debian packages
+# when it may, otherwise prints the one command that does. Quiet when nothing is missing.
+#
+# Without the optional parts (AVIF, oneDNN; cmocka and the zstd tool unless `test` is asked for)
+# everything else still builds, so their absence is told and is no failure.
 set -u
 
-packages="gcc make pkg-config libjpeg-dev libpng-dev libarchive-dev libzstd-dev libxxhash-dev \
-libcjson-dev libssl-dev libavif-dev libdnnl-dev libcmocka-dev zstd"
-
-if ! command -v dpkg-query >/dev/null 2>&1; then
-    if ! pkg-config --exists libjpeg libpng libarchive libzstd libxxhash libcjson libcrypto; then
-        echo "deps: this is not a Debian system: install the development files of libjpeg-turbo," \
-             "libpng, libarchive, zstd, xxHash, cJSON and OpenSSL (optional: libavif, oneDNN," \
-             "cmocka), then run make again" >&2
-        exit 3
-    fi
-    exit 0
-fi
-
-missing=""
-for p in $packages; do
-    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
-done
-[ -n "$missing" ] || exit 0
-
-if [ "$(id -u)" = 0 ]; then
-    as=""
-elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-    as="sudo"
+required="gcc make pkg-config libjpeg-dev libpng-dev libarchive-dev libzstd-dev libxxhash-dev \
+libcjson-dev libssl-dev"
+optional="libavif-dev libdnnl-dev"
+testing="libcmocka-dev zstd"
+if [ "${1:-}" = test ]; then
+    required="$required $testing"
 else
-    echo "deps: missing packages; run this once, then make again:" >&2
-    echo "    sudo apt-get install -y$missing" >&2
-    exit 3
+    optional="$optional $testing"
 fi
-echo "deps: installing$missing" >&2
-if ! { $as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as apt-get install -y -qq $missing; } \
-    >/dev/null 2>&1; then
+
+# Is what a package brings here, wherever it came from?
+have() {
+    case $1 in
+    gcc) command -v ${CC:-cc} ;;
+    make | zstd | pkg-config) command -v "$1" ;;
+    libjpeg-dev) pkg-config --exists libjpeg ;;
+    libpng-dev) pkg-config --exists libpng ;;
+    libarchive-dev) pkg-config --exists libarchive ;;
+    libzstd-dev) pkg-config --exists libzstd ;;
+    libxxhash-dev) pkg-config --exists libxxhash ;;
+    libcjson-dev) pkg-config --exists libcjson ;;
+    libssl-dev) pkg-config --exists libcrypto ;;
+    libavif-dev) pkg-config --exists libavif ;;
+    libcmocka-dev) pkg-config --exists cmocka ;;
+    libdnnl-dev) echo '#include <dnnl.h>' | ${CC:-cc} ${CPPFLAGS:-} -E - ;;
+    esac >/dev/null 2>&1
+}
+
+missing() {
+    for p in "$@"; do
+        have "$p" || printf ' %s' "$p"
+    done
+}
+
+need=$(missing $required)
+want=$(missing $optional)
+[ -n "$need$want" ] || exit 0
+
+as=""
+if [ "$(id -u)" != 0 ]; then
+    as="sudo "
+fi
+install="${as}apt-get install -y$need$want"
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "deps: this is not a Debian system; install what these Debian packages hold:$need$want" >&2
+elif [ -z "$as" ] || sudo -n true 2>/dev/null; then
+    echo "deps: installing$need$want" >&2
+    if { ${as}apt-get update -qq &&
+        ${as}env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $need $want; } \
+        </dev/null >/dev/null 2>&1; then
+        exit 0
+    fi
     echo "deps: installing failed; run this by hand to see why:" >&2
-    echo "    ${as:+sudo }apt-get install -y$missing" >&2
+    echo "    $install" >&2
+else
+    echo "deps: packages are missing; run this once, then make again:" >&2
+    echo "    $install" >&2
+fi
+if [ -n "$need" ]; then
     exit 3
 fi
+echo "deps: going on without$want" >&2
