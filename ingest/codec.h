@@ -30,6 +30,9 @@ const char *rq_codec_name(rq_codec codec);
 /* File extension without dot: "jpg", "png", "avif", "pgm"/"ppm" by components; "bin" if
  * unknown. */
 const char *rq_codec_extension(rq_codec codec, int components);
+/* False when the extension of a file name belongs to another codec: the caller then adds
+ * RQ_NOTE_EXTENSION. Names without a known extension agree with everything. */
+bool rq_codec_name_agrees(const char *name, rq_codec codec);
 
 /* What was unusual. Bits of rq_image_info.notes and of rq_decode's result. */
 enum {

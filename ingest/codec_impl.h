@@ -1,0 +1,56 @@
+/* Inside of the codecs: what the dispatcher in codec.c hands to each of them.
+ *
+ * A codec reads the header, fills *info, checks the limits, and unless `header_only` writes the
+ * planes. It never sees a file name and never prints. Private to ingest/. */
+#ifndef RQ_INGEST_CODEC_IMPL_H
+#define RQ_INGEST_CODEC_IMPL_H
+
+#include "ingest/codec.h"
+
+enum { RQ_WARNING_BYTES = 256 };
+
+typedef struct rq_codec_job {
+    const uint8_t *data;
+    size_t bytes;
+    const rq_limits *limits;
+    bool header_only;
+    bool strict;
+    bool rgb; /* YCbCr is wanted as RGB of full size */
+    rq_image *img;
+    rq_image_info *info;
+    rq_buf *scratch; /* of the decoding thread: grows, content undefined */
+    unsigned warnings;
+    char warning[RQ_WARNING_BYTES]; /* first one */
+} rq_codec_job;
+
+/* Counts a warning of the codec and keeps the first one's text. */
+void rq_codec_warn(rq_codec_job *job, const char *text);
+/* Behind the last row: warnings become a note, or CORRUPT_IMAGE when the job is strict. */
+RQ_NODISCARD rq_status rq_codec_settle(rq_codec_job *job, rq_err *err);
+/* LIMIT unless the size is positive and within the limits. */
+RQ_NODISCARD rq_status rq_limits_check_size(const rq_limits *limits, const char *codec,
+                                            uint64_t width, uint64_t height, rq_err *err);
+/* LIMIT when a decode would need more than max_memory_bytes. */
+RQ_NODISCARD rq_status rq_limits_check_memory(const rq_limits *limits, const char *codec,
+                                              uint64_t bytes, rq_err *err);
+/* Makes job->scratch hold at least `bytes`. */
+RQ_NODISCARD rq_status rq_codec_scratch(rq_codec_job *job, size_t bytes, rq_err *err);
+/* Row y of a picture from interleaved samples; reads every step-th byte group, plane i from
+ * src[i]. */
+void rq_codec_put_row(rq_image *img, int y, const uint8_t *src, int step);
+
+/* Persistent libjpeg decompressor of one thread. */
+typedef struct rq_jpeg rq_jpeg;
+RQ_NODISCARD rq_status rq_jpeg_create(rq_jpeg **out, rq_err *err);
+void rq_jpeg_destroy(rq_jpeg **j);
+RQ_NODISCARD rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err);
+
+RQ_NODISCARD rq_status rq_png_run(rq_codec_job *job, rq_err *err);
+RQ_NODISCARD rq_status rq_avif_run(rq_codec_job *job, rq_err *err);
+RQ_NODISCARD rq_status rq_pnm_run(rq_codec_job *job, rq_err *err);
+
+/* EXIF orientation of a JPEG: 1..8, 1 when absent. *broken is set when an EXIF block is there
+ * but cannot be read. */
+int rq_exif_orientation(const uint8_t *jpeg, size_t bytes, bool *broken);
+
+#endif
