@@ -31,6 +31,7 @@ struct rq_jpeg {
     char failure_text[RQ_WARNING_BYTES];
     bool header_done;
     bool rows_done;
+    bool several_scans;
     bool end_missing;  /* the bytes ended before EOI */
     bool data_missing; /* a scan held less data than its blocks need */
     int scan;
@@ -180,9 +181,8 @@ static bool planes_fit(const struct jpeg_decompress_struct *cinfo, int *sub_x, i
 }
 
 /* Bytes of planes and of the coefficient buffers that files of several scans need. */
-static uint64_t memory_needed(struct jpeg_decompress_struct *cinfo)
+static uint64_t memory_needed(const struct jpeg_decompress_struct *cinfo, bool buffered)
 {
-    const bool buffered = jpeg_has_multiple_scans(cinfo);
     uint64_t bytes = 0;
     for (int i = 0; i < cinfo->num_components; i++) {
         const jpeg_component_info *c = &cinfo->comp_info[i];
@@ -201,9 +201,11 @@ static rq_status read_header(rq_jpeg *j, rq_err *err)
     jpeg_mem_src(cinfo, job->data, (unsigned long)job->bytes);
     jpeg_read_header(cinfo, TRUE);
     j->header_done = true;
+    j->several_scans = jpeg_has_multiple_scans(cinfo);
     RQ_TRY(rq_limits_check_size(job->limits, "JPEG", cinfo->image_width, cinfo->image_height,
                                 err));
-    RQ_TRY(rq_limits_check_memory(job->limits, "JPEG", memory_needed(cinfo), err));
+    RQ_TRY(rq_limits_check_memory(job->limits, "JPEG", memory_needed(cinfo, j->several_scans),
+                                  err));
     if (cinfo->num_components == 2 || cinfo->num_components > 4 ||
         cinfo->jpeg_color_space == JCS_UNKNOWN)
         return rq_fail(err, RQ_UNSUPPORTED,
@@ -310,11 +312,12 @@ static rq_status read_pixels(rq_jpeg *j, rq_err *err)
     return RQ_OK;
 }
 
-/* Whether every row was really there. Bytes that end early are harmless in exactly one case:
- * a single Huffman-coded scan had all its data and only EOI is missing. */
-static rq_status judge_damage(rq_jpeg *j, bool several_scans, rq_err *err)
+/* Whether every row was really there; outside the guard, so it must not call libjpeg. Bytes
+ * that end early are harmless in exactly one case: a single Huffman-coded scan had all its data
+ * and only EOI is missing. */
+static rq_status judge_damage(rq_jpeg *j, rq_err *err)
 {
-    if (j->end_missing && (j->data_missing || several_scans || j->cinfo.arith_code))
+    if (j->end_missing && (j->data_missing || j->several_scans || j->cinfo.arith_code))
         return rq_fail(err, RQ_TRUNCATED, "the JPEG ends before its picture does");
     if (j->data_missing)
         return rq_fail(err, RQ_CORRUPT_IMAGE, "rows are missing from the JPEG: %s",
@@ -353,7 +356,7 @@ rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err)
         s = rq_fail(err, j->failure, "%s", j->failure_text);
     }
     if (s == RQ_OK && !job->header_only)
-        s = judge_damage(j, j->header_done && jpeg_has_multiple_scans(&j->cinfo), err);
+        s = judge_damage(j, err);
     jpeg_abort_decompress(&j->cinfo);
     return s;
 }
