@@ -64,7 +64,8 @@ static void intact_is_ok_at_any_thread_count(void **state)
     }
 }
 
-static const uint64_t two[] = {1, 3};
+static const uint64_t few[] = {1, 3, 2, 9, 7, 12, 5, 4, 30, 8, 11, 10};
+enum { N_FEW = sizeof few / sizeof *few };
 
 static void every_flipped_bit_is_found(void **state)
 {
@@ -73,9 +74,9 @@ static void every_flipped_bit_is_found(void **state)
     rq_buf data = {0};
     rq_verify_result r;
     heard h;
-    fixture_shard(path, two, 2, &info);
+    fixture_shard(path, few, N_FEW, &info);
     read_all(path, &data);
-    const size_t tail = data.size - rq_index_frame_bytes(2) - rq_table_frame_bytes(2);
+    const size_t tail = data.size - rq_index_frame_bytes(N_FEW) - rq_table_frame_bytes(N_FEW);
     const int fd = open(path, O_RDWR);
     for (size_t bit = 0; bit < data.size * 8; bit++) {
         const uint8_t bad = data.data[bit / 8] ^ (uint8_t)(1 << bit % 8);
@@ -107,7 +108,7 @@ static void every_truncation_and_edit_is_found(void **state)
     char *path = path_in(*state, "s.tar.zst");
     rq_manifest_shard info;
     rq_buf data = {0};
-    fixture_shard(path, two, 2, &info);
+    fixture_shard(path, few, N_FEW, &info);
     read_all(path, &data);
     uint8_t *x = malloc(data.size + 1);
     // One descriptor, never closed in between: closing a file cut to nothing is slow.
@@ -189,7 +190,7 @@ static void ids_given_twice_are_found(void **state)
     heard h;
     rq_manifest_shard infos[2];
     const uint64_t b[] = {4, 3};
-    fixture_shard(path_in(*state, "data-000000.tar.zst"), two, 2, &infos[0]);
+    fixture_shard(path_in(*state, "data-000000.tar.zst"), few, 2, &infos[0]);
     fixture_shard(path_in(*state, "data-000001.tar.zst"), b, 2, &infos[1]);
     fixture_manifest(*state, infos, 2, 2);
     assert_int_equal(verify(*state, false, 1, &r, &h), RQ_BAD_CHECKSUM);
