@@ -47,6 +47,9 @@ static void sanitise(char *text)
 }
 
 static rq_status record(rq_err *err, rq_status status, int sys_errno, const char *fmt,
+                        va_list args) RQ_PRINTF(4, 0);
+
+static rq_status record(rq_err *err, rq_status status, int sys_errno, const char *fmt,
                         va_list args)
 {
     if (err == NULL || err->status != RQ_OK)
