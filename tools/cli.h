@@ -1,12 +1,12 @@
 /* Command lines: one table of options gives parsing, --help, config files, the saved effective
  * configuration and, one day, the man page.
  *
- * Every tool accepts, besides its own options: --help, --version, -q, -v, --json,
- * --no-progress,
- * --config FILE (lines "key = value", keys are option names; the command line wins). Booleans
- * take
- * --name and --no-name. Sizes accept KiB, MiB, GiB. An unknown option gets the nearest name as
- * a suggestion. Results go to stdout, everything else to stderr. */
+ * Every command accepts, besides its own options: --help, --version, -q, -v, --json,
+ * --[no-]progress and --config FILE (lines "key = value", keys are option names; the command
+ * line wins). Booleans take --name and --no-name. Sizes accept KiB, MiB, GiB, TiB. An option
+ * given twice, a number with something behind it, and a value out of range are errors that end
+ * with exit code 2 before any work is done. An unknown option gets the nearest name as a
+ * suggestion. Results go to stdout, everything else to stderr. */
 #ifndef RQ_TOOLS_CLI_H
 #define RQ_TOOLS_CLI_H
 
