@@ -102,6 +102,11 @@ int rq_preset_in_arguments(int argc, char **argv)
     return -1;
 }
 
+const char *const *rq_preset_options(int i)
+{
+    return presets[i];
+}
+
 rq_status rq_preset_apply(int i, const rq_opt *opts, rq_err *err)
 {
     static char command[] = "preset";

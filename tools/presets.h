@@ -13,5 +13,7 @@ extern const char *const rq_preset_names[];
 int rq_preset_in_arguments(int argc, char **argv);
 /* Sets the options of preset i through the table. INTERNAL when a preset does not fit it. */
 RQ_NODISCARD rq_status rq_preset_apply(int i, const rq_opt *opts, rq_err *err);
+/* What preset i sets, as "--name=value", NULL-terminated. */
+const char *const *rq_preset_options(int i);
 
 #endif

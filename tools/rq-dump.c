@@ -6,6 +6,8 @@
 #include "common/json.h"
 #include "tools/cli.h"
 #include "tools/dump.h"
+#include "tools/dump_settings.h"
+#include "tools/presets.h"
 #include "tools/recipe_opts.h"
 
 #include <ctype.h>
@@ -23,6 +25,8 @@ typedef struct request {
     const char *html, *png, *raw;
     int cell;
     bool allow_missing_masks;
+    const char *run;
+    int preset;
     rq_recipe recipe;
     rq_buf command, image_command;
 } request;
@@ -239,6 +243,16 @@ static rq_status dump_views(const request *q, rq_err *err)
     return st;
 }
 
+/* A preset or a run first: what is typed besides wins over it. */
+static rq_status take_settings(int argc, char **argv, const rq_opt *opts, rq_err *err)
+{
+    const int preset = rq_preset_in_arguments(argc, argv);
+    if (preset >= 0)
+        RQ_TRY(rq_dump_take_preset(preset, opts, err));
+    const char *run = rq_dump_argument(argc, argv, "run");
+    return run != NULL ? rq_dump_take_run(run, opts, err) : RQ_OK;
+}
+
 static int parse(request *q, int argc, char **argv)
 {
     rq_recipe_opts ro = rq_recipe_opts_default();
@@ -252,6 +266,10 @@ static int parse(request *q, int argc, char **argv)
         {RQ_OPT_INT, "epoch", 0, &q->epoch, "N", "epoch of the run, from 0", 0, 1e9, NULL},
         {RQ_OPT_BOOL, "allow-missing-masks", 0, &q->allow_missing_masks, NULL,
          "images without a mask are used unmasked", 0, 0, NULL},
+        {RQ_OPT_STRING, "run", 0, &q->run, "DIR", "seed and recipe of this training run", 0, 0,
+         NULL},
+        {RQ_OPT_CHOICE, "preset", 0, &q->preset, "NAME", "recipe of this preset of rq-train", 0,
+         0, rq_preset_names},
         {RQ_OPT_GROUP, "", 0, NULL, NULL, "Where to write", 0, 0, NULL},
         {RQ_OPT_STRING, "html", 0, &q->html, "FILE", "self-contained page", 0, 0, NULL},
         {RQ_OPT_STRING, "png", 0, &q->png, "FILE", "contact sheet", 0, 0, NULL},
@@ -265,6 +283,7 @@ static int parse(request *q, int argc, char **argv)
     const int rc =
         rq_cli_parse(argc, argv, "DATASET",
                      "  rq-dump views dataset --random 8 --html views.html\n"
+                     "  rq-dump views dataset --run run --epoch 3 --png sheet.png\n"
                      "  rq-dump views dataset --ids 17 --seed 3 --epoch 12 --png 17.png\n",
                      opts, &n_args);
     if (rc >= 0)
@@ -276,7 +295,6 @@ static int parse(request *q, int argc, char **argv)
     if (q->html == NULL && q->png == NULL && q->raw == NULL)
         return rq_cli_usage("nothing to write: give --html FILE, --png FILE or --raw DIR");
     q->dataset = argv[1];
-    rq_err err = {0};
     if (rq_recipe_opts_apply(&ro, &q->recipe, &err) != RQ_OK)
         return rq_cli_fail(&err);
     return -1;
