@@ -123,7 +123,7 @@ static void on_progress(j_common_ptr common)
         return;
     j->failure = RQ_LIMIT;
     snprintf(j->failure_text, sizeof j->failure_text,
-             "JPEG needs more work than a picture may: %d scans, %llu blocks so far", j->scan,
+             "%d scans and %llu blocks so far are over the limit", j->scan,
              (unsigned long long)j->block_visits);
     longjmp(j->escape, 1);
 }
@@ -320,8 +320,8 @@ static rq_status judge_damage(rq_jpeg *j, rq_err *err)
     if (j->end_missing && (j->data_missing || j->several_scans || j->cinfo.arith_code))
         return rq_fail(err, RQ_TRUNCATED, "the JPEG ends before its picture does");
     if (j->data_missing)
-        return rq_fail(err, RQ_CORRUPT_IMAGE, "rows are missing from the JPEG: %s",
-                       j->job->warning);
+        return rq_fail(err, RQ_CORRUPT_IMAGE,
+                       "a scan of the JPEG ends early, so part of the picture is missing");
     if (j->end_missing && j->job->strict)
         return rq_fail(err, RQ_TRUNCATED, "the JPEG ends without its end marker");
     if (!j->end_missing && j->cinfo.src->bytes_in_buffer > 0)
@@ -353,7 +353,7 @@ rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err)
         rq_codec_warn(job, j->failure_text);
         s = RQ_OK;
     } else {
-        s = rq_fail(err, j->failure, "%s", j->failure_text);
+        s = rq_fail(err, j->failure, "JPEG: %s", j->failure_text);
     }
     if (s == RQ_OK && !job->header_only)
         s = judge_damage(j, err);
