@@ -280,6 +280,9 @@ static int parse(request *q, int argc, char **argv)
         RQ_RECIPE_OPTS(ro),
         {0}};
     int n_args = 0;
+    rq_err err = {0};
+    if (take_settings(argc, argv, opts, &err) != RQ_OK)
+        return rq_cli_fail(&err);
     const int rc =
         rq_cli_parse(argc, argv, "DATASET",
                      "  rq-dump views dataset --random 8 --html views.html\n"
