@@ -8,7 +8,7 @@
 #include "pack/index.h"
 #include "pack/shard.h"
 
-#include <errno.h>
+#include <zstd.h>
 
 typedef struct shard_bytes {
     char *dir, *path;
@@ -244,6 +244,48 @@ static void same_samples_same_bytes(void **state)
     rq_buf_free(&again);
 }
 
+// A shard written by the first version of this format must be readable forever. FORMAT.md shows
+// its bytes; tests/oracle/pack_format.py compares the two.
+static void the_golden_shard_is_read(void **state)
+{
+    shard_bytes *s = *state;
+    static const uint64_t ids[] = {4, 6};
+    const char *root = getenv("RQ_SOURCE");
+    char path[600];
+    rq_dataset *ds;
+    rq_reader *r;
+    rq_err err = {0};
+    snprintf(path, sizeof path, "%s/tests/golden/shard-v1.tar.zst", root ? root : ".");
+    if (rq_dataset_open(&ds, path, &err) != RQ_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(rq_reader_create(&r, ds, &err), RQ_OK);
+    assert_int_equal(rq_dataset_count(ds), 2);
+    for (uint64_t i = 0; i < 2; i++) {
+        rq_sample sample;
+        uint8_t image[1024];
+        const size_t n = fixture_image(ids[i], image);
+        if (rq_reader_get(r, i, &sample, &err) != RQ_OK)
+            fail_msg("%s", err.text);
+        assert_true(sample.id == ids[i]);
+        assert_int_equal(sample.image_bytes, n);
+        assert_memory_equal(sample.image, image, n);
+        assert_int_equal(sample.mask != NULL, i == 1);
+    }
+    rq_reader_destroy(&r);
+    rq_dataset_close(&ds);
+    if (ZSTD_versionNumber() != 10504)
+        return; // another zstd may compress to other bytes
+    rq_manifest_shard info;
+    rq_buf golden = {0}, now = {0};
+    fixture_shard(path_in(s->dir, "g.tar.zst"), ids, 2, &info);
+    read_all(path, &golden);
+    read_all(path_in(s->dir, "g.tar.zst"), &now);
+    assert_int_equal(now.size, golden.size);
+    assert_memory_equal(now.data, golden.data, now.size);
+    rq_buf_free(&golden);
+    rq_buf_free(&now);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_files_are_no_shards, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shard_needs_a_sample, setup, teardown),
         cmocka_unit_test_setup_teardown(same_samples_same_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_golden_shard_is_read, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
