@@ -67,7 +67,7 @@ static void a_million_brackets_do_not_exhaust_the_stack(void **state)
 static void depth_and_brackets_in_strings(void **state)
 {
     cJSON_Delete(parsed("[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]")); /* sixteen */
-    cJSON_Delete(parsed("\"[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[\""));
+    cJSON_Delete(parsed("\"[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[[[[[[\\\\\""));
     cJSON_Delete(parsed(" \t\r\n{\"a\":[],\"A\":{}} \n"));
 }
 

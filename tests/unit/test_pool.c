@@ -61,6 +61,26 @@ static void every_index_once(void **state)
     free(w);
 }
 
+static rq_status finish_late(void *ctx, size_t index, int worker, rq_err *err)
+{
+    usleep(2000);
+    atomic_fetch_add(&((work *)ctx)->calls[index], 1);
+    return RQ_OK;
+}
+
+static void all_work_is_over_on_return(void **state)
+{
+    work *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    rq_pool *pool = make(4);
+    rq_err err = {0};
+    assert_ok(rq_pool_for(pool, 9, finish_late, w, &err), &err);
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(atomic_load(&w->calls[i]), 1);
+    rq_pool_destroy(&pool);
+    free(w);
+}
+
 static rq_status fail_late(void *ctx, size_t index, int worker, rq_err *err)
 {
     work *w = ctx;
@@ -186,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_index_once),
+        cmocka_unit_test(all_work_is_over_on_return),
         cmocka_unit_test(the_first_failure_stops_and_is_reported),
         cmocka_unit_test(threads_are_named_and_quiet),
         cmocka_unit_test(single_threads),

@@ -108,12 +108,14 @@ static void *pop_one(void *arg)
     return NULL;
 }
 
-/* True when a push of `bytes` has to wait: cancelling is what ends it. */
+/* True when a push of `bytes` has to wait. It gets time to do otherwise; a queue that is right
+ * passes however long that is. Cancelling ends the wait. */
 static bool push_waits(rq_queue *q, size_t bytes)
 {
     pusher p = {q, bytes, RQ_OK};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, push_one, &p), 0);
+    usleep(20000);
     rq_queue_cancel(q);
     pthread_join(thread, NULL);
     return p.status == RQ_CANCELLED;
