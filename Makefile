@@ -145,7 +145,14 @@ $(BENCHES): $(O)/tests/%: $(O)/tests/bench/%.o $(LIBS)
 	$(if $(V),,@echo "  LD  $@")
 	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RQ_LDLIBS) $(LDLIBS)
 
-tests: $(UNIT_TESTS)
+# Programs that the scripts in tests/oracle run.
+ORACLES := $(patsubst tests/oracle/%.c,$(O)/tests/%,$(wildcard tests/oracle/oracle_*.c))
+$(ORACLES): $(O)/tests/%: $(O)/tests/oracle/%.o $(LIBS)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD  $@")
+	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RQ_LDLIBS) $(LDLIBS)
+
+tests: $(UNIT_TESTS) $(ORACLES)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 
@@ -158,13 +165,16 @@ check-quick: deps ## unit tests alone
 	$(Q)$(MAKE) --no-print-directory tests
 	$(Q)sh tests/run.sh $(O) unit
 
+# Sanitizers of gcc 12 cannot place their shadow when the kernel scatters addresses too widely.
+NO_ASLR = $$(setarch -R true 2>/dev/null && echo setarch -R)
+
 asan ubsan: deps ## unit and command-line tests under a sanitizer
 	$(Q)$(MAKE) --no-print-directory VARIANT=$@ CFLAGS="-O1 -g" tools tests
-	$(Q)PYTHON=$(PYTHON) sh tests/run.sh $(BUILD)/$@ unit cli
+	$(Q)PYTHON=$(PYTHON) $(NO_ASLR) sh tests/run.sh $(BUILD)/$@ unit cli
 
 tsan: deps ## queue, pool and stream under the thread sanitizer
 	$(Q)$(MAKE) --no-print-directory VARIANT=tsan CFLAGS="-O1 -g" tsan-tests
-	$(Q)sh tests/run.sh $(BUILD)/tsan unit
+	$(Q)$(NO_ASLR) sh tests/run.sh $(BUILD)/tsan unit
 
 .PHONY: tsan-tests
 tsan-tests: $(foreach t,queue pool stream build,$(O)/tests/test_$(t))
