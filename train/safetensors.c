@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@ static const struct {
 };
 
 static const char hash_key[] = "xxh3";
+enum { SEAL_DIGITS = 16 };
 
 const char *rq_st_dtype_name(rq_st_dtype t)
 {
@@ -52,34 +54,21 @@ static bool tensor_bytes(const rq_st_tensor *t, uint64_t *bytes)
     return true;
 }
 
-/* What the header's hash covers: metadata but for the hashes themselves, and the table. Strings
- * as JSON, because writing them repairs what is not UTF-8. */
-static rq_status seal_text(rq_buf *text, const rq_st_meta *meta, size_t n_meta,
-                           const rq_st_tensor *tensors, size_t n, rq_err *err)
+/* Where the 16 digits of the header's hash stand in its text, NULL without. A quote within a
+ * string is escaped, so no value can look like this. */
+static char *find_seal(char *header, size_t bytes)
 {
-    for (size_t i = 0; i < n_meta; i++) {
-        RQ_TRY(rq_json_append_string(text, meta[i].key, err));
-        RQ_TRY(rq_json_append_string(text, meta[i].value, err));
-    }
-    for (size_t i = 0; i < n; i++) {
-        RQ_TRY(
-            rq_buf_printf(text, err, "%s %s", tensors[i].name, dtypes[tensors[i].dtype].name));
-        for (int k = 0; k < tensors[i].ndim; k++)
-            RQ_TRY(rq_buf_printf(text, err, " %" PRId64, tensors[i].shape[k]));
-        RQ_TRY(rq_buf_append(text, "\n", 1, err));
-    }
-    return RQ_OK;
+    static const char key[] = "\"xxh3\":\"";
+    char *at = memmem(header, bytes, key, sizeof key - 1);
+    const size_t digits = sizeof key - 1 + SEAL_DIGITS;
+    return at != NULL && (size_t)(header + bytes - at) >= digits ? at + sizeof key - 1 : NULL;
 }
 
-static rq_status seal(uint64_t *hash, const rq_st_meta *meta, size_t n_meta,
-                      const rq_st_tensor *tensors, size_t n, rq_err *err)
+/* The hash of the header's text with zeros in the place of its own digits. */
+static uint64_t seal(char *header, size_t bytes, char *digits)
 {
-    rq_buf text = {0};
-    const rq_status st = seal_text(&text, meta, n_meta, tensors, n, err);
-    if (st == RQ_OK)
-        *hash = rq_xxh3(text.data, text.size);
-    rq_buf_free(&text);
-    return st;
+    memset(digits, '0', SEAL_DIGITS);
+    return rq_xxh3(header, bytes);
 }
 
 /* ---- writing ------------------------------------------------------------------------------
@@ -118,7 +107,7 @@ static rq_status append_tensor(rq_buf *h, const rq_st_tensor *t, rq_err *err)
  * eight. */
 static rq_status build_header(rq_buf *h, const rq_st_tensor *tensors, size_t n,
                               const rq_st_meta *meta, size_t n_meta, const uint64_t *hashes,
-                              uint64_t seal_hash, rq_err *err)
+                              rq_err *err)
 {
     RQ_TRY(rq_buf_append(h, NULL, 8, err));
     RQ_TRY(rq_buf_printf(h, err, "{\"__metadata__\":{"));
@@ -128,7 +117,7 @@ static rq_status build_header(rq_buf *h, const rq_st_tensor *tensors, size_t n,
         RQ_TRY(rq_json_append_string(h, meta[i].value, err));
         RQ_TRY(rq_buf_append(h, ",", 1, err));
     }
-    RQ_TRY(rq_buf_printf(h, err, "\"%s\":\"%016" PRIx64, hash_key, seal_hash));
+    RQ_TRY(rq_buf_printf(h, err, "\"%s\":\"%016d", hash_key, 0));
     for (size_t i = 0; i < n; i++)
         RQ_TRY(rq_buf_printf(h, err, " %016" PRIx64, hashes[i]));
     RQ_TRY(rq_buf_printf(h, err, "\"}"));
@@ -140,6 +129,9 @@ static rq_status build_header(rq_buf *h, const rq_st_tensor *tensors, size_t n,
     while (h->size % 8 != 0)
         RQ_TRY(rq_buf_append(h, " ", 1, err));
     rq_put_le64(h->data, h->size - 8);
+    char *text = (char *)h->data + 8, *digits = find_seal(text, h->size - 8), hex[17];
+    snprintf(hex, sizeof hex, "%016" PRIx64, seal(text, h->size - 8, digits));
+    memcpy(digits, hex, SEAL_DIGITS);
     return RQ_OK;
 }
 
@@ -168,7 +160,6 @@ rq_status rq_safetensors_write(const char *path, rq_st_tensor *tensors, size_t n
     size_t largest;
     RQ_TRY(lay_out(tensors, n, &largest, err));
     rq_buf header = {0};
-    uint64_t seal_hash = 0;
     uint64_t *hashes = rq_calloc(n, sizeof *hashes);
     void *scratch = rq_alloc(largest, 1);
     rq_status st = hashes == NULL || scratch == NULL
@@ -180,9 +171,7 @@ rq_status rq_safetensors_write(const char *path, rq_st_tensor *tensors, size_t n
             hashes[i] = rq_xxh3(scratch, tensors[i].bytes);
     }
     if (st == RQ_OK)
-        st = seal(&seal_hash, meta, n_meta, tensors, n, err);
-    if (st == RQ_OK)
-        st = build_header(&header, tensors, n, meta, n_meta, hashes, seal_hash, err);
+        st = build_header(&header, tensors, n, meta, n_meta, hashes, err);
     if (st == RQ_OK)
         st = write_file(path, &header, tensors, n, fill, ctx, scratch, err);
     rq_buf_free(&header);
@@ -202,7 +191,8 @@ struct rq_safetensors {
     const cJSON *meta;
     rq_st_tensor *tensors;
     size_t n;
-    uint64_t *hashes; /* NULL when the file carries none */
+    uint64_t header_hash; /* found, when the header carries one */
+    uint64_t *hashes;     /* NULL when the file carries none */
 };
 
 static bool parse_count(const cJSON *v, int64_t *out)
@@ -345,40 +335,21 @@ static bool parse_hashes(const char *text, uint64_t *out, size_t n)
     return true;
 }
 
-/* The metadata in file order but for the hashes, as the writer sealed it. */
-static rq_status meta_seal(const rq_safetensors *f, uint64_t *hash, rq_err *err)
-{
-    const size_t n = (size_t)cJSON_GetArraySize(f->meta);
-    rq_st_meta *meta = rq_calloc(n, sizeof *meta);
-    if (meta == NULL)
-        return rq_fail(err, RQ_OOM, "no memory to open %.300s", f->path);
-    size_t k = 0;
-    for (const cJSON *v = f->meta->child; v != NULL; v = v->next) {
-        if (strcmp(v->string, hash_key) != 0)
-            meta[k++] = (rq_st_meta){v->string, v->valuestring};
-    }
-    const rq_status st = seal(hash, meta, k, f->tensors, f->n, err);
-    rq_free(meta);
-    return st;
-}
-
 static rq_status load_hashes(rq_safetensors *f, rq_err *err)
 {
     const char *text = rq_safetensors_meta(f, hash_key);
     if (text == NULL)
         return RQ_OK;
-    uint64_t found = 0;
     f->hashes = rq_calloc(f->n + 1, sizeof *f->hashes);
     if (f->hashes == NULL)
         return rq_fail(err, RQ_OOM, "no memory to open %.300s", f->path);
     if (!parse_hashes(text, f->hashes, f->n + 1))
         return rq_fail(err, RQ_BAD_FORMAT, "%.300s: the list of hashes is damaged", f->path);
-    RQ_TRY(meta_seal(f, &found, err));
-    if (found != f->hashes[0])
+    if (f->header_hash != f->hashes[0])
         return rq_fail(err, RQ_BAD_CHECKSUM,
                        "%.300s: the header does not match its hash (stored %016" PRIx64
                        ", computed %016" PRIx64 ")",
-                       f->path, f->hashes[0], found);
+                       f->path, f->hashes[0], f->header_hash);
     return RQ_OK;
 }
 
@@ -406,6 +377,9 @@ static rq_status read_header(rq_safetensors *f, rq_err *err)
     rq_status st = rq_pread_full(f->fd, text, bytes, 8, f->path, err);
     if (st == RQ_OK)
         st = rq_json_parse(&f->header, text, bytes, f->path, err);
+    char *digits = st == RQ_OK ? find_seal(text, bytes) : NULL;
+    if (digits != NULL)
+        f->header_hash = seal(text, bytes, digits);
     rq_free(text);
     f->data_at = 8 + bytes;
     f->data_bytes = file_bytes - f->data_at;
