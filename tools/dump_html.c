@@ -33,7 +33,7 @@ static const char css[] =
     ".views{display:flex;flex-wrap:wrap;gap:14px;align-items:flex-start;align-content:flex-"
     "start}"
     ".view{border:1px solid var(--line);border-top:3px solid var(--c);border-radius:8px;"
-    "padding:10px;min-width:190px;transition:opacity .12s,box-shadow .12s}"
+    "padding:10px;min-width:176px;transition:opacity .12s,box-shadow .12s}"
     ".view>img{display:block;image-rendering:pixelated;border-radius:4px;margin-bottom:8px}"
     ".view h3{font-size:13px;margin:0 0 8px;display:flex;gap:8px;align-items:center}"
     ".view h3 i{font-style:normal;color:var(--c);filter:saturate(1.2)}"

@@ -14,7 +14,7 @@ static const char base_css[] =
     "--dim:#98a1b0;--line:#2a2f38;--accent:#7ea6ff;--good:#4cc38a;--warn:#e5a54b}}"
     "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);"
     "font:14px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}"
-    "main{max-width:1680px;margin:0 auto;padding:28px 28px 64px}"
+    "main{max-width:1900px;margin:0 auto;padding:28px 28px 64px}"
     "h1{font-size:22px;font-weight:650;letter-spacing:-.01em;margin:0 0 4px}"
     "h2{font-size:15px;font-weight:650;margin:0}"
     ".dim{color:var(--dim)}code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,"

@@ -214,7 +214,7 @@ static rq_status put_known(rq_buf *out, run *r, rq_err *err)
 
 static bool is_axis(const char *name)
 {
-    static const char *const axes[] = {"step", "epoch", "time", "position", "seed"};
+    static const char *const axes[] = {"step", "epoch", "time", "seconds"};
     for (size_t i = 0; i < sizeof axes / sizeof axes[0]; i++)
         if (strcmp(name, axes[i]) == 0)
             return true;
