@@ -76,8 +76,13 @@ static int check(const request *q, int n_args, rq_encoding *encoding)
     return -1;
 }
 
+// Begins with the first image: what fails before that is said in one line, without this one.
 static void on_progress(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
 {
+    bool *begun = cookie;
+    if (!*begun)
+        rq_progress_begin("packing", "images", total);
+    *begun = true;
     rq_progress_update(done, bytes, NULL);
 }
 
@@ -142,11 +147,13 @@ static rq_status run_build(const request *q, rq_encoding encoding, rq_source *sr
     o.replace = q->force;
     o.name = q->name;
     o.log = rq_cli_log();
+    bool begun = false;
     o.progress = on_progress;
+    o.progress_cookie = &begun;
     o.cancel = &rq_cli_stop;
-    rq_progress_begin("packing", "images", rq_source_count(src));
     const rq_status st = rq_build(q->out, src, masks, &o, r, err);
-    rq_progress_end();
+    if (begun)
+        rq_progress_end();
     rq_masks_close(&masks);
     if (st == RQ_OK && q->masks && r->masks == 0)
         rq_log(&o.log, RQ_LOG_WARN, "no image has a mask in '%s'; check the names in it",

@@ -12,17 +12,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void on_progress(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
-{
-    rq_progress_update(done, bytes, NULL);
-}
-
 /* ---- verify ------------------------------------------------------------------------------ */
 
 typedef struct damage_list {
     rq_buf json; // sentences as JSON strings, for --json
     bool lost;   // out of memory
+    bool begun;  // the progress line
 } damage_list;
+
+static void on_verified(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
+{
+    damage_list *list = cookie;
+    if (!list->begun)
+        rq_progress_begin("verifying", "images", total);
+    list->begun = true;
+    rq_progress_update(done, bytes, NULL);
+}
 
 static void on_damage(void *cookie, const char *sentence)
 {
@@ -80,14 +85,14 @@ int rq_pack_verify(int argc, char **argv)
     const rq_verify_opts o = {.deep = deep,
                               .threads = threads,
                               .damage = on_damage,
-                              .progress = on_progress,
+                              .progress = on_verified,
                               .cookie = &list};
     rq_verify_result r;
     rq_err err = {0};
     const uint64_t begin = rq_clock_ns();
-    rq_progress_begin("verifying", "images", 0);
     const rq_status st = rq_verify(argv[1], &o, &r, &err);
-    rq_progress_end();
+    if (list.begun)
+        rq_progress_end();
     if (st == RQ_OK || st == RQ_BAD_CHECKSUM)
         print_verified(argv[1], &r, deep, (double)(rq_clock_ns() - begin) / 1e9, &list);
     rq_buf_free(&list.json);
@@ -95,6 +100,11 @@ int rq_pack_verify(int argc, char **argv)
 }
 
 /* ---- unpack ------------------------------------------------------------------------------ */
+
+static void on_unpacked(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
+{
+    rq_progress_update(done, bytes, NULL);
+}
 
 static rq_status run_unpack(const char *path, const char *dir, const rq_unpack_opts *o,
                             uint64_t *masks_there, rq_unpack_result *r, rq_err *err)
@@ -112,7 +122,7 @@ static rq_status run_unpack(const char *path, const char *dir, const rq_unpack_o
 int rq_pack_unpack(int argc, char **argv)
 {
     const char *out = NULL;
-    rq_unpack_opts o = {.progress = on_progress, .cancel = &rq_cli_stop};
+    rq_unpack_opts o = {.progress = on_unpacked, .cancel = &rq_cli_stop};
     int n_args = 0;
     const rq_opt opts[] = {
         {RQ_OPT_STRING, "out", 'o', &out, "DIR", "folder for the images (required)", 0, 0,

@@ -48,11 +48,11 @@ expect 3 'nothing' rq-pack build nothing -o D
 expect 3 'dataset.json' rq-pack stat src
 
 # outputs that cannot be written
-expect 3 '/dev/null/x' rq-pack build src -o /dev/null/x
+expect 2 '/dev/null is a file' rq-pack build src -o /dev/null/x
 expect 3 '/proc/' rq-pack build src -o /proc/nothing/x
 touch file
-expect 3 'file' rq-pack build src -o file
-expect 3 'file' rq-pack build src -o file/below
+expect 2 'file is a file' rq-pack build src -o file
+expect 2 'file is a file' rq-pack build src -o file/below
 
 # an existing dataset
 rq-pack build src -o D --encode raw >/dev/null 2>&1 || fail "build"
