@@ -3,7 +3,8 @@
  * of additions below is part of the contract, and nothing is contracted to fused operations.
  *
  * Working pictures are planar float, `n` samples a plane, values in [0, 1] once they are RGB.
- * Kernels do not allocate, do not call the C library, and may run on any thread. Pointers need
+ * Kernels do not allocate, use no library function whose result may vary, and may run on any
+ * thread. Pointers need
  * no alignment; planes do not overlap unless the same pointer is given. */
 #ifndef RQ_AUGMENT_KERNELS_H
 #define RQ_AUGMENT_KERNELS_H

@@ -144,28 +144,24 @@ static void saturation(float *restrict r, float *restrict g, float *restrict b, 
 }
 
 /* Hue in sixths of a turn, by sorting: with green >= blue and red the largest it is
- * (green - blue) / C; each exchange that makes it so mirrors and moves the circle. Then
- * shifted, wrapped to [0, 6), and each channel is V - C * (1 - d) with d its share of the pure
- * hue, a trapezoid over the circle. */
+ * (green - blue) / C; each exchange that makes it so mirrors and moves the circle. Then shifted
+ * and wrapped; a channel is V - C * d with d, clipped to [0, 1], its distance from the pure
+ * hue, a trapezoid over the circle. That lies in [0, 1] without clipping. */
 static void hue(float *restrict r, float *restrict g, float *restrict b, size_t n, float turns)
 {
     const float shift = turns + 1.0f;
     for (size_t i = 0; i < n; i++) {
         const float red = r[i], high = max2(g[i], b[i]), low = min2(g[i], b[i]);
-        const float swap = (float)(g[i] < b[i]), second = (float)(red < high);
-        const float turn = second * (12.0f * swap - 2.0f) - 6.0f * swap;
         const float middle = min2(red, high), v = max2(red, high), c = v - min2(red, low);
+        const float swap = (float)(high > g[i]), second = (float)(v > red);
+        const float turn = second * (12.0f * swap - 2.0f) - 6.0f * swap;
         const float signed_h = turn + (middle - low) * (1.0f / max2(c, TINY));
         // In turns, positive; the whole turns are cut off.
         const float around = fabsf(signed_h) * (1.0f / 6.0f) + shift;
         const float h = (around - (float)(int)around) * 6.0f;
-        const float from_3 = h - 3.0f, from_2 = h - 2.0f, from_4 = h - 4.0f;
-        const float dr = clip(fabsf(from_3) - 1.0f);
-        const float dg = clip(2.0f - fabsf(from_2));
-        const float db = clip(2.0f - fabsf(from_4));
-        r[i] = clip(v - c * (1.0f - dr));
-        g[i] = clip(v - c * (1.0f - dg));
-        b[i] = clip(v - c * (1.0f - db));
+        r[i] = v - min2(max2(c * (2.0f - fabsf(h - 3.0f)), 0.0f), c);
+        g[i] = v - min2(max2(c * (fabsf(h - 2.0f) - 1.0f), 0.0f), c);
+        b[i] = v - min2(max2(c * (fabsf(h - 4.0f) - 1.0f), 0.0f), c);
     }
 }
 

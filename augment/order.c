@@ -3,12 +3,14 @@
 // The order of an epoch without an array: a keyed permutation evaluated at one point. A
 // balanced Feistel network permutes the smallest domain of 4^k that holds the dataset; places
 // beyond the end are sent through again until they fall inside (cycle walking), which keeps it
-// a permutation of exactly [0, count). On average fewer than 4 passes of 6 Philox blocks.
+// a permutation of exactly [0, count). Twelve rounds because with
+// six the orders of very small sets (16 places) visibly preferred some steps; it costs about
+// two microseconds an image.
 #include "augment/stream.h"
 #include "common/rng.h"
 
 enum {
-    ROUNDS = 6,
+    ROUNDS = 12,
     ORDER_OP = 0x80 /* apart from every RQ_OP_ of the views */
 };
 
