@@ -96,7 +96,7 @@ all: deps ## build every tool and say what was found
 	$(Q)$(MAKE) --no-print-directory tools summary
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z -]+):.*## /  \1\t/' | expand -t 18
 
 tools: $(TOOL_BINS)
 	$(if $(filter release,$(VARIANT)),$(Q)mkdir -p $(BUILD)/bin && ln -sf $(TOOL_BINS:$(BUILD)/%=../%) $(BUILD)/bin/)
