@@ -195,6 +195,24 @@ static void eval_takes_the_centre(void **state)
     assert_true(p.sigma == 0);
 }
 
+/* Every field, without the padding between them. */
+static void assert_same_draw(const rq_view_params *a, const rq_view_params *b)
+{
+    const rq_view_params *const both[2] = {a, b};
+    char text[2][512];
+    for (int i = 0; i < 2; i++) {
+        const rq_view_params *p = both[i];
+        snprintf(text[i], sizeof text[i],
+                 "%d %d %d %d %d %d %d %d %d%d%d%d %a %a %a %a %d %a %d %a %a %a %d %d %d",
+                 p->x, p->y, p->w, p->h, p->flip, p->mask_drawn, p->masked, p->jitter,
+                 p->order[0], p->order[1], p->order[2], p->order[3], (double)p->brightness,
+                 (double)p->contrast, (double)p->saturation, (double)p->hue, p->gray,
+                 (double)p->sigma, p->solarize, (double)p->fill[0], (double)p->fill[1],
+                 (double)p->fill[2], p->group, p->view_in_group, p->preset);
+    }
+    assert_string_equal(text[0], text[1]);
+}
+
 static void draws_depend_on_their_key_alone(void **state)
 {
     rq_recipe r = recipe_of("relicv2"), never = r, always = r, byol = recipe_of("byol");
@@ -203,12 +221,12 @@ static void draws_depend_on_their_key_alone(void **state)
     for (uint64_t i = 0; i < 500; i++)
         for (int v = 0; v < 4; v++) {
             rq_view_params a = draw(&r, i, v, true), b = draw(&r, i, v, true);
-            assert_memory_equal(&a, &b, sizeof a);
+            assert_same_draw(&a, &b);
             // The mask draw moves nothing else.
             rq_view_params c = draw(&always, i, v, true), d = draw(&never, i, v, true);
             assert_true(c.masked && !d.mask_drawn && !d.masked);
             c.mask_drawn = c.masked = false;
-            assert_memory_equal(&c, &d, sizeof c);
+            assert_same_draw(&c, &d);
             assert_false(draw(&always, i, v, false).masked);
             // Another recipe with the same probabilities draws the same colours.
             if (v < 2) {
@@ -515,6 +533,7 @@ static void hash_views(scene *s, bool antialias, rq_filter filter, char hex[RQ_S
     rq_sha256 *h;
     rq_err err = {0};
     rq_recipe r = s->recipe;
+    paint(&s->image, RQ_PIXELS_YCBCR, 451, 333, 2); // large enough to be reduced
     r.antialias = antialias;
     r.filter = filter;
     r.p_mask = 0.5f;
@@ -539,13 +558,13 @@ static void bytes_are_fixed_for_all_time(void **state)
     char hex[RQ_SHA256_HEX];
     hash_views(*state, false, RQ_FILTER_BICUBIC, hex);
     assert_string_equal(hex,
-                        "82c788226a8a7119a38dea93f59c1435c49578b3c8b637c12342d6a349e307df");
+                        "443304c9c474211367f6050dd6f5cc0c221746850933f06d88adbf1e934679cb");
     hash_views(*state, true, RQ_FILTER_BICUBIC, hex);
     assert_string_equal(hex,
-                        "82c788226a8a7119a38dea93f59c1435c49578b3c8b637c12342d6a349e307df");
+                        "f6d0136a4b86d55333ee3c2d157854823beaee3f13d976f1a134f3ae63dae7f7");
     hash_views(*state, false, RQ_FILTER_BILINEAR, hex);
     assert_string_equal(hex,
-                        "85606fe82d249b5dda5b819c608c7fe8865e4875df5e4bf8a7907a53e53c6eff");
+                        "633c20c60248dc0f47048d3c628e5ef7170ec8f4e4a9d307c52bd2702595062f");
 }
 
 #define SCENE_TEST(f) cmocka_unit_test_setup_teardown(f, open_scene, close_scene)
