@@ -33,6 +33,8 @@ static const char *advice(int sys_errno)
     case ENOSPC:
     case EDQUOT:
         return "; free space or choose another folder";
+    case EFBIG:
+        return "; choose another folder or raise the limit on file sizes (ulimit -f)";
     case EACCES:
     case EPERM:
     case EROFS:

@@ -86,6 +86,7 @@ rq_status rq_status_from_errno(int sys_errno)
         return RQ_NOT_FOUND;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG: /* the limit of the process or the filesystem on the size of a file */
         return RQ_NO_SPACE;
     case ENOMEM:
         return RQ_OOM;

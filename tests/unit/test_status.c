@@ -52,7 +52,7 @@ static void errno_chooses_the_status(void **state)
         rq_status status;
     } cases[] = {{ENOENT, RQ_NOT_FOUND}, {ENOTDIR, RQ_NOT_FOUND}, {ENOSPC, RQ_NO_SPACE},
                  {EDQUOT, RQ_NO_SPACE},  {ENOMEM, RQ_OOM},        {EIO, RQ_IO},
-                 {EACCES, RQ_IO}};
+                 {EACCES, RQ_IO},        {EFBIG, RQ_NO_SPACE}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rq_err err = {0};
         errno = cases[i].sys_errno;
