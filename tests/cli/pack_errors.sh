@@ -63,15 +63,24 @@ expect 3 'no sample #2' rq-pack cat 'D#2'
 expect 3 'no mask' rq-pack cat 'D#0' --mask
 expect 2 '--force' sh -c 'rq-pack unpack D -o U && rq-pack unpack D -o U'
 
-# a disk that is full: the file size limit stands in for it, with and without an old dataset
+# a disk that is full, with and without an old dataset
+full="$RQ_SOURCE/tests/crash/shim.sh"
+if command -v "${CC:-cc}" >/dev/null; then
+    expect 6 'No space left' sh -c ". '$full'; fault write:1:ENOSPC rq-pack build src -o F --encode raw"
+    nothing_in F
+    [ -z "$(ls F/*.tar.zst 2>/dev/null)" ] || fail "a shard stands after a full disk"
+    expect 6 'No space left' sh -c ". '$full'; fault write:1:ENOSPC rq-pack build src -o D --encode raw --level 9 --force"
+    sha256sum -c --quiet before || fail "a failed replacement changed the dataset"
+else
+    echo "no compiler for the fault shim: the full disk was not tried"
+fi
+
+# a file that may not grow
 head -c 3000000 /dev/urandom >noise
 mkdir big
 { printf 'P6\n1000 1000\n255\n'; cat noise; } >big/x.ppm
-expect 6 'data-000000' sh -c "trap '' XFSZ; ulimit -f 64; exec rq-pack build big -o F --encode raw"
+expect 3 'data-000000' sh -c "trap '' XFSZ; ulimit -f 64; exec rq-pack build big -o F --encode raw"
 nothing_in F
-[ -z "$(ls F/*.tar.zst 2>/dev/null)" ] || fail "a shard stands after a full disk"
-expect 6 'data-000000' sh -c "trap '' XFSZ; ulimit -f 64; exec rq-pack build big -o D --encode raw --force"
-sha256sum -c --quiet before || fail "a failed replacement changed the dataset"
 
 # images that cannot be used: exit code 1, named in the report, the rest is packed
 mkdir -p bad/a
