@@ -41,12 +41,40 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+// Ids are places in a catalogue, so they are dense but for rejected images: each goes straight
+// to its place in a table. False, and nothing changed, when they are not dense, or one is there
+// twice, or there is no memory for the table: then the general sort has to do.
+static bool sort_dense(rq_dataset *ds)
+{
+    const uint64_t size = ds->count + ds->count / 4 + 1024;
+    if (size >= UINT32_MAX)
+        return false;
+    uint32_t *at = rq_calloc((size_t)size, sizeof *at); // place in entries + 1
+    rq_index_entry *sorted = rq_alloc((size_t)ds->count, sizeof *sorted);
+    bool dense = at && sorted;
+    for (uint64_t i = 0; i < ds->count && dense; i++) {
+        const uint64_t id = ds->entries[i].id;
+        dense = id < size && at[id] == 0;
+        if (dense)
+            at[id] = (uint32_t)(i + 1);
+    }
+    uint64_t n = 0;
+    for (uint64_t id = 0; id < size && dense; id++)
+        if (at[id])
+            sorted[n++] = ds->entries[at[id] - 1];
+    rq_free(at);
+    rq_free(dense ? ds->entries : sorted);
+    if (dense)
+        ds->entries = sorted;
+    return dense;
+}
+
 static rq_status sort_entries(rq_dataset *ds, rq_err *err)
 {
     bool ascending = true;
     for (uint64_t i = 1; i < ds->count && ascending; i++)
         ascending = ds->entries[i - 1].id <= ds->entries[i].id;
-    if (!ascending)
+    if (!ascending && !sort_dense(ds))
         qsort(ds->entries, ds->count, sizeof *ds->entries, by_id);
     for (uint64_t i = 1; i < ds->count; i++)
         if (ds->entries[i - 1].id == ds->entries[i].id)

@@ -254,6 +254,22 @@ static void two_shards_with_one_id_are_refused(void **state)
     expect_open(*state, RQ_BAD_FORMAT, "both hold sample 2");
 }
 
+static void sparse_ids_are_sorted_too(void **state)
+{
+    rq_manifest_shard info;
+    const uint64_t ids[] = {3000000001, 7, UINT64_MAX - 1, 4},
+                   sorted[] = {4, 7, 3000000001, UINT64_MAX - 1};
+    uint64_t place;
+    fixture_shard(path_in(*state, "s.tar.zst"), ids, 4, &info);
+    rq_dataset *ds = open_good(path_in(*state, "s.tar.zst"));
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_true(rq_dataset_entry(ds, i, NULL)->id == sorted[i]);
+        assert_int_equal(rq_dataset_find(ds, sorted[i], &place, NULL), RQ_OK);
+        assert_true(place == i);
+    }
+    rq_dataset_close(&ds);
+}
+
 static void every_changed_bit_of_the_manifest_is_found(void **state)
 {
     rq_buf text = {0};
@@ -369,6 +385,7 @@ int main(void)
         T(what_is_no_dataset_is_explained),
         T(missing_or_foreign_shards_are_named),
         T(two_shards_with_one_id_are_refused),
+        T(sparse_ids_are_sorted_too),
         T(every_changed_bit_of_the_manifest_is_found),
         T(manifests_that_lie_are_refused),
         T(opening_survives_any_failed_allocation),
