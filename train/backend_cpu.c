@@ -100,12 +100,12 @@ static void cpu_close(rq_backend *b)
     rq_free(c);
 }
 
-static void cpu_enter(rq_backend *b)
+static void cpu_enter(rq_backend *b, int threads)
 {
     cpu *c = b->impl;
 
     c->outer_threads = omp_get_max_threads();
-    omp_set_num_threads(b->opts.threads);
+    omp_set_num_threads(threads);
 }
 
 static void cpu_leave(rq_backend *b)
@@ -113,6 +113,22 @@ static void cpu_leave(rq_backend *b)
     const cpu *c = b->impl;
 
     omp_set_num_threads(c->outer_threads);
+}
+
+static void cpu_run_lanes(rq_backend *b, int lanes, int threads,
+                          void (*fn)(void *ctx, int lane), void *ctx)
+{
+    if (lanes == 1) {
+        cpu_enter(b, threads);
+        fn(ctx, 0);
+        cpu_leave(b);
+        return;
+    }
+#pragma omp parallel for num_threads(b->opts.threads) schedule(dynamic, 1)
+    for (int i = 0; i < lanes; i++) {
+        omp_set_num_threads(threads); /* holds within this region, for this thread */
+        fn(ctx, i);
+    }
 }
 
 /* ---- convolutions
@@ -612,6 +628,7 @@ const rq_ops rq_ops_cpu = {
     .close = cpu_close,
     .enter = cpu_enter,
     .leave = cpu_leave,
+    .run_lanes = cpu_run_lanes,
     .normalise = cpu_normalise,
     .convert = cpu_convert,
 #ifdef RQ_HAVE_ONEDNN

@@ -82,9 +82,14 @@ typedef struct rq_ops {
     const char *name;
     rq_status (*open)(rq_backend *b, rq_err *err);
     void (*close)(rq_backend *b);
-    /* Around every forward and backward: sets the number of threads and puts it back. */
-    void (*enter)(rq_backend *b);
+    /* Around conv_create and, unless run_lanes does it, the operations: sets the number of
+     * threads that they use, and puts it back. */
+    void (*enter)(rq_backend *b, int threads);
     void (*leave)(rq_backend *b);
+    /* Calls fn(ctx, lane) for each lane, side by side when there are several, each with
+     * `threads` threads for its operations: 1, unless there is one lane. */
+    void (*run_lanes)(rq_backend *b, int lanes, int threads, void (*fn)(void *ctx, int lane),
+                      void *ctx);
 
     /* y[i] = (images[i] / 255 - mean[i % 3]) / std[i % 3] */
     void (*normalise)(rq_backend *b, const uint8_t *images, size_t pixels, void *y,

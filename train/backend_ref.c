@@ -47,6 +47,17 @@ static void ref_nothing(rq_backend *b)
 {
 }
 
+static void ref_enter(rq_backend *b, int threads)
+{
+}
+
+static void ref_run_lanes(rq_backend *b, int lanes, int threads,
+                          void (*fn)(void *ctx, int lane), void *ctx)
+{
+    for (int i = 0; i < lanes; i++)
+        fn(ctx, i);
+}
+
 static void ref_normalise(rq_backend *b, const uint8_t *images, size_t pixels, void *y,
                           rq_dtype type)
 {
@@ -416,8 +427,9 @@ const rq_ops rq_ops_ref = {
     .name = "ref",
     .open = ref_open,
     .close = ref_nothing,
-    .enter = ref_nothing,
+    .enter = ref_enter,
     .leave = ref_nothing,
+    .run_lanes = ref_run_lanes,
     .normalise = ref_normalise,
     .convert = ref_convert,
     .conv_create = ref_conv_create,

@@ -397,6 +397,14 @@ static rq_status check_opts(const rq_net_opts *o, size_t n_layers, rq_err *err)
     return RQ_OK;
 }
 
+rq_status rq_graph_check(const rq_model *model, const rq_net_opts *opts, rq_err *err)
+{
+    size_t n;
+    const rq_layer *layers = rq_model_layers(model, &n);
+
+    return check_opts(opts, layers_up_to(layers, n, opts->output), err);
+}
+
 rq_status rq_graph_build(rq_graph *g, const rq_model *model, const rq_net_opts *opts,
                          rq_precision precision, rq_err *err)
 {

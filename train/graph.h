@@ -64,7 +64,11 @@ typedef struct rq_graph {
     size_t arena_bytes, live_bytes; /* after rq_graph_build: planned */
 } rq_graph;
 
-/* opts as in rq_net_create; precision is that of the activations. Release with
+/* INVALID_ARG when opts are out of range or ask for a part that the model does not have. */
+RQ_NODISCARD rq_status rq_graph_check(const rq_model *model, const rq_net_opts *opts,
+                                      rq_err *err);
+
+/* Checks, too. opts as in rq_net_create; precision is that of the activations. Release with
  * rq_graph_free, also after a failure. The model must outlive the graph. */
 RQ_NODISCARD rq_status rq_graph_build(rq_graph *g, const rq_model *model,
                                       const rq_net_opts *opts, rq_precision precision,

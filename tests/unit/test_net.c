@@ -361,6 +361,29 @@ static void runs_repeat_exactly(void **state)
     drop(&b);
 }
 
+/* Views go to threads whole, so their number changes nothing; with a number that does not
+ * divide the views, all share each step, and only rounding changes. */
+static void threads_do_not_change_results(void **state)
+{
+    world one = make(BEST, RQ_F32, 1, &tiny18, &train18);
+    world two = make(BEST, RQ_F32, 2, &tiny18, &train18);
+    world three = make(BEST, RQ_F32, 3, &tiny18, &train18);
+    world *all[] = {&one, &two, &three};
+
+    for (int i = 0; i < 3; i++) {
+        forward(all[i]);
+        backward(all[i]);
+    }
+    assert_memory_equal(one.out, two.out, one.n_out * sizeof(float));
+    assert_memory_equal(one.state, two.state, one.n_state * sizeof(float));
+    assert_memory_equal(one.grads, two.grads, one.n_values * sizeof(float));
+    assert_true(distance(three.out, one.out, one.n_out) < 1e-5);
+    assert_true(distance(three.state, one.state, one.n_state) < 1e-6);
+    assert_true(distance(three.grads, one.grads, one.n_values) < 1e-4);
+    for (int i = 0; i < 3; i++)
+        drop(all[i]);
+}
+
 static void bad_requests_are_named(void **state)
 {
     static const struct {
@@ -426,6 +449,7 @@ int main(void)
         cmocka_unit_test(evaluation),
         cmocka_unit_test(bf16_follows_f32),
         cmocka_unit_test(runs_repeat_exactly),
+        cmocka_unit_test(threads_do_not_change_results),
         cmocka_unit_test(bad_requests_are_named),
         cmocka_unit_test(failing_memory_leaves_nothing),
     };

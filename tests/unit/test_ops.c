@@ -178,7 +178,7 @@ static conv_run open_conv(const char *backend, int threads, const rq_conv_shape 
     size_t bytes;
 
     r.b = open_backend(backend, threads, s->type == RQ_DTYPE_BF16 ? RQ_BF16 : RQ_F32);
-    r.b->ops->enter(r.b);
+    r.b->ops->enter(r.b, threads);
     must(r.b->ops->conv_create(r.b, &r.c, s, &bytes, &err), &err);
     r.scratch = rq_alloc(1, bytes);
     assert_non_null(r.scratch);
@@ -399,7 +399,7 @@ static void bn_run(rq_backend *b, const bn_case *c, bn_tensors *t)
                               .dscale = t->dscale.data,
                               .dshift = t->dshift.data};
 
-    b->ops->enter(b);
+    b->ops->enter(b, b->opts.threads);
     b->ops->bn_forward(b, &t->shape, &f, t->scratch);
     b->ops->bn_backward(b, &t->shape, &k, t->scratch);
     b->ops->leave(b);
