@@ -102,9 +102,10 @@ static void print_json(const rq_build_result *r, int classes, double seconds)
 static void print_summary(FILE *to, const rq_build_result *r, int classes, double seconds)
 {
     char count[32], rate[32], time[32];
-    fprintf(to, "%s images, %d class%s -> %d shard%s, %.1f MB (%.2fx), %" PRIu64 " fixed, ",
-            rq_format_count(count, r->samples), classes, classes == 1 ? "" : "es", r->shards,
-            r->shards == 1 ? "" : "s", (double)r->stored_bytes / 1e6,
+    fprintf(to, "%s image%s, %d class%s -> %d shard%s, %.1f MB (%.2fx), %" PRIu64 " fixed, ",
+            rq_format_count(count, r->samples), r->samples == 1 ? "" : "s", classes,
+            classes == 1 ? "" : "es", r->shards, r->shards == 1 ? "" : "s",
+            (double)r->stored_bytes / 1e6,
             (double)r->stored_bytes / (double)(r->source_bytes ? r->source_bytes : 1),
             r->verdicts[RQ_VERDICT_FIXED]);
     if (r->verdicts[RQ_VERDICT_WARNED])
