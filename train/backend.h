@@ -19,12 +19,14 @@ extern "C" {
 
 typedef enum rq_precision {
     RQ_F32,
-    RQ_BF16 /* convolutions and linear layers on bf16 inputs, f32 accumulation and everything
-               else; needs AVX512-BF16 on the CPU, UNSUPPORTED otherwise */
+    RQ_BF16 /* activations and their gradients are stored as bf16; sums, statistics, weights,
+               weight gradients and the network's output stay f32. cpu: needs AVX512-BF16,
+               UNSUPPORTED otherwise */
 } rq_precision;
 
 typedef struct rq_backend_opts {
-    int threads; /* 0: one per CPU this process may use */
+    int threads; /* 0: one per CPU this process may use. Best a divisor of the views, see net.h
+                  */
     rq_precision precision;
 } rq_backend_opts;
 

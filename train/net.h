@@ -11,7 +11,12 @@
  * Views are batched and BatchNorm is grouped: `groups` views of `images` each go through one
  * convolution, while statistics are taken per view, and running statistics are updated once per
  * view in view order (as separate forwards would). Thread rule: one thread at a time per
- * backend. Activations are NHWC. */
+ * backend. Activations are NHWC.
+ *
+ * When the backend's number of threads divides the number of views, each view is run from end
+ * to end by one thread, without barriers: results are the same bytes for every such number.
+ * With other numbers the threads share each step, and results differ by rounding. Evaluation is
+ * cut into four when the number of images allows it. */
 #ifndef RQ_TRAIN_NET_H
 #define RQ_TRAIN_NET_H
 

@@ -3,10 +3,12 @@
 // Every operation of the backends: the reference against definitions written down here, its
 // backward against central differences of its forward, and the cpu backend, at each instruction
 // set and number of threads, against the reference.
+#include "common/cpu.h"
 #include "common/mem.h"
 #include "common/rng.h"
 #include "train/backend_ops.h"
 #include "train/bf16.h"
+#include "train/cpu_kernels.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -539,6 +541,169 @@ static void bn_cpu_equals_reference_bf16(void **state)
         bn_compare_one(&bn_cases[i], RQ_DTYPE_BF16, 2, 3e-3);
 }
 
+/* Every instruction set gives the bits of plain C; chunks and threads play no part. */
+static void kernels_agree_to_the_bit(void **state)
+{
+    const unsigned have = rq_cpu_detect();
+    const rq_kernels *c = rq_kernels_pick(0),
+                     *others[] = {rq_kernels_pick(have & RQ_CPU_AVX2), rq_kernels_pick(have)};
+    rq_backend *b = open_backend("ref", 1, RQ_F32);
+
+    for (size_t i = 0; i < BN_CASES * 2; i++) {
+        const bn_case *k = &bn_cases[i / 2];
+        const rq_dtype type = i % 2 ? RQ_DTYPE_BF16 : RQ_DTYPE_F32;
+        const size_t width = 16 * (size_t)k->channels;
+        bn_tensors t = bn_inputs(k, type, b);
+        tensor tables = noise(9 * width, RQ_DTYPE_F32, 20, 0);
+        float *f = tables.data;
+        for (size_t o = 0; o < 2; o++) {
+            tensor out[2], g[2], sums[2];
+            for (size_t who = 0; who < 2; who++) {
+                const rq_kernels *kernels = who ? others[o] : c;
+                out[who] = zeros(t.x.n, type);
+                g[who] = zeros(t.x.n, type);
+                sums[who] = zeros(4 * width, RQ_DTYPE_F32);
+                rq_kernel_bn a = {.type = type,
+                                  .n = t.x.n,
+                                  .width = width,
+                                  .x = t.x.data,
+                                  .y = t.residual.data,
+                                  .residual = k->residual ? t.residual.data : NULL,
+                                  .dy = t.dy.data,
+                                  .dy2 = k->two ? t.dy2.data : NULL,
+                                  .out = out[who].data,
+                                  .g = k->keep_g ? g[who].data : NULL,
+                                  .relu = k->relu,
+                                  .mask = !k->relu      ? RQ_MASK_NONE
+                                          : k->residual ? RQ_MASK_Y
+                                                        : RQ_MASK_X,
+                                  .a = f,
+                                  .b = f + width,
+                                  .mean = f + 2 * width,
+                                  .ca = f + 3 * width,
+                                  .cb = f + 4 * width,
+                                  .cc = f + 5 * width,
+                                  .sums = sums[who].data};
+                kernels->bn_stats(&a);
+                a.sums += 2 * width;
+                kernels->bn_apply(&a);
+                kernels->bn_reduce(&a);
+                kernels->bn_gradient(&a);
+            }
+            const size_t bytes = t.x.n * rq_dtype_bytes(type);
+            assert_memory_equal(out[0].data, out[1].data, bytes);
+            assert_memory_equal(g[0].data, g[1].data, bytes);
+            assert_memory_equal(sums[0].data, sums[1].data, 4 * width * sizeof(float));
+            for (size_t who = 0; who < 2; who++) {
+                drop(&out[who]);
+                drop(&g[who]);
+                drop(&sums[who]);
+            }
+        }
+        drop(&tables);
+        drop_bn(&t);
+    }
+    rq_backend_destroy(&b);
+}
+
+/* ---- pooling, bias, input
+ * ------------------------------------------------------------------*/
+
+static void pools_by_hand(void **state)
+{
+    /* 3 x 3 to 2 x 2: the windows' corners; ties go to the first. */
+    const rq_pool_shape s = {1, 3, 3, 1, 2, 2, RQ_DTYPE_F32};
+    const float x[9] = {-1, -2, -3, -4, -9, -6, 7, 7, -8}, y[4] = {-1, -2, 7, 7};
+    const uint8_t where[4] = {4, 3, 4, 3};
+    const float dy[4] = {1, 2, 4, 8}, dy2[4] = {10, 20, 40, 80};
+    const float dx[9] = {11, 22, 0, 0, 0, 0, 44, 88, 0};
+    const float mean[1] = {-19.0f / 9};
+
+    for (int i = 0; i < (has_cpu() ? 2 : 1); i++) {
+        rq_backend *b = open_backend(i ? "cpu" : "ref", 1, RQ_F32);
+        float out[4], back[9], avg[1], spread[9];
+        uint8_t at_most[4];
+        b->ops->maxpool_forward(b, &s, x, out, at_most);
+        assert_memory_equal(out, y, sizeof y);
+        assert_memory_equal(at_most, where, sizeof where);
+        b->ops->maxpool_backward(b, &s, where, dy, dy2, back);
+        assert_memory_equal(back, dx, sizeof dx);
+        b->ops->gap_forward(b, x, RQ_DTYPE_F32, 1, 9, 1, avg, RQ_DTYPE_F32);
+        near("mean", (double)avg[0], (double)mean[0], 1e-6);
+        b->ops->gap_backward(b, dy + 2, RQ_DTYPE_F32, 1, 9, 1, spread);
+        for (int k = 0; k < 9; k++)
+            near("spread", (double)spread[k], 4.0 / 9, 1e-6);
+        rq_backend_destroy(&b);
+    }
+}
+
+/* The rest of the cpu backend against the reference, in both types. */
+static void small_ops_equal_reference(void **state)
+{
+    if (!has_cpu())
+        skip();
+    for (int type = RQ_DTYPE_F32; type <= RQ_DTYPE_BF16; type++) {
+        const rq_dtype t = (rq_dtype)type;
+        const rq_pool_shape s = {3, 9, 12, 72, 5, 6, t};
+        const size_t nx = 3 * 9 * 12 * 72, ny = 3 * 5 * 6 * 72;
+        tensor x = noise(nx, t, 1, 0), dy = noise(ny, t, 2, 0), dy2 = noise(ny, t, 3, 0);
+        tensor y[2], dx[2], other[2], bias[2], norm[2], avg[2], spread[2];
+        uint8_t *where = rq_alloc(ny, 1), pixels[999];
+        assert_non_null(where);
+        for (size_t i = 0; i < sizeof pixels; i++)
+            pixels[i] = (uint8_t)(i * 37 >> 3);
+        for (int i = 0; i < 2; i++) {
+            rq_backend *b = open_backend(i ? "cpu" : "ref", i + 1, RQ_F32);
+            const rq_ops *o = b->ops;
+            o->enter(b, i + 1);
+            y[i] = zeros(ny, t);
+            dx[i] = zeros(nx, t);
+            other[i] = zeros(nx, t == RQ_DTYPE_F32 ? RQ_DTYPE_BF16 : RQ_DTYPE_F32);
+            bias[i] = noise(72, RQ_DTYPE_F32, 4, 0);
+            norm[i] = zeros(sizeof pixels, t);
+            avg[i] = zeros(3 * 72, RQ_DTYPE_F32);
+            spread[i] = zeros(nx, t);
+            o->maxpool_forward(b, &s, x.data, y[i].data, where);
+            o->maxpool_backward(b, &s, where, dy.data, dy2.data, dx[i].data);
+            o->convert(b, other[i].data, other[i].type, x.data, t, nx);
+            o->bias_forward(b, y[i].data, t, bias[i].data, ny / 72, 72);
+            o->bias_backward(b, dy.data, t, bias[i].data, ny / 72, 72);
+            o->normalise(b, pixels, sizeof pixels / 3, norm[i].data, t);
+            o->gap_forward(b, x.data, t, 3, 9 * 12, 72, avg[i].data, RQ_DTYPE_F32);
+            o->gap_backward(b, dy.data, t, 3, 9 * 12, 72, spread[i].data);
+            o->leave(b);
+            rq_backend_destroy(&b);
+        }
+        const double bound = t == RQ_DTYPE_F32 ? 1e-6 : 1e-4;
+        close_to("max-pool, bias", &y[1], &y[0], bound);
+        close_to("max-pool gradient", &dx[1], &dx[0], bound);
+        close_to("convert", &other[1], &other[0], 0);
+        close_to("bias gradient", &bias[1], &bias[0], 1e-6);
+        close_to("normalise", &norm[1], &norm[0], bound);
+        close_to("mean-pool", &avg[1], &avg[0], 1e-6);
+        close_to("mean-pool gradient", &spread[1], &spread[0], bound);
+        near("normalised black", (double)at(&norm[0], 0), -0.485 / 0.229, 4e-3);
+        tensor *all[] = {&x,       &dy,       &dy2,      &y[0],      &y[1],     &dx[0],
+                         &dx[1],   &other[0], &other[1], &bias[0],   &bias[1],  &norm[0],
+                         &norm[1], &avg[0],   &avg[1],   &spread[0], &spread[1]};
+        for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+            drop(all[i]);
+        rq_free(where);
+    }
+}
+
+/* To nearest, ties to even, and infinities stay. */
+static void bf16_rounding(void **state)
+{
+    assert_int_equal(rq_bf16_from_f32(1.0f), 0x3F80);
+    assert_int_equal(rq_bf16_from_f32(1.00390625f), 0x3F80); /* a tie: 1 + 2^-8 */
+    assert_int_equal(rq_bf16_from_f32(1.01171875f), 0x3F82); /* a tie: 1 + 3 2^-8 */
+    assert_int_equal(rq_bf16_from_f32(1.00390637f), 0x3F81); /* just above */
+    assert_int_equal(rq_bf16_from_f32(-INFINITY), 0xFF80);
+    assert_true(isnan(rq_bf16_to_f32(rq_bf16_from_f32(NAN))));
+    assert_true(rq_bf16_to_f32(0xC040) == -3.0f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,6 +715,10 @@ int main(void)
         cmocka_unit_test(bn_backward_is_the_slope),
         cmocka_unit_test(bn_cpu_equals_reference),
         cmocka_unit_test(bn_cpu_equals_reference_bf16),
+        cmocka_unit_test(kernels_agree_to_the_bit),
+        cmocka_unit_test(pools_by_hand),
+        cmocka_unit_test(small_ops_equal_reference),
+        cmocka_unit_test(bf16_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
