@@ -22,7 +22,7 @@ static bool header_number(const uint8_t *data, size_t bytes, size_t *at, uint32_
     const size_t digits = i;
     while (i < bytes && data[i] >= '0' && data[i] <= '9' && i - digits < 9)
         v = v * 10 + (uint32_t)(data[i++] - '0');
-    if (i == start || i == digits)
+    if (digits == start || i == digits)
         return false;
     *at = i;
     *value = v;
