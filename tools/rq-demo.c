@@ -153,10 +153,10 @@ static rq_status put_oddities(painter *p, uint64_t index, rq_err *err)
 
 /* ---- the folder ------------------------------------------------------------------------- */
 
-static rq_status make_folders(const char *dir, rq_err *err)
+static rq_status make_folders(const char *dir, bool val, rq_err *err)
 {
-    static const char *const kinds[] = {"train", "val", "masks"};
-    for (int k = 0; k < 3; k++) {
+    static const char *const kinds[] = {"train", "masks", "val"};
+    for (int k = 0; k < (val ? 3 : 2); k++) {
         for (int label = 0; label < RQ_SCENE_CLASSES; label++) {
             char path[4096];
             snprintf(path, sizeof path, "%s/%s/%s", dir, kinds[k], rq_scene_class_name(label));
@@ -168,7 +168,7 @@ static rq_status make_folders(const char *dir, rq_err *err)
 
 static rq_status paint_all(painter *p, uint64_t train, uint64_t val, bool oddities, rq_err *err)
 {
-    RQ_TRY(make_folders(p->dir, err));
+    RQ_TRY(make_folders(p->dir, val > 0, err));
     rq_progress_begin("painting", "pictures", train + val);
     rq_status st = RQ_OK;
     for (uint64_t i = 0; st == RQ_OK && i < train + val; i++) {
