@@ -108,14 +108,16 @@ static rq_status read_pixels(avifDecoder *d, rq_codec_job *job, rq_err *err)
                        image->height, width, height);
     const size_t row_bytes = (size_t)width * 3;
     RQ_TRY(rq_codec_scratch(job, row_bytes * (size_t)height, err));
+    /* Given an alpha plane, libavif would composite on black; it is dropped instead. */
+    avifImage opaque = *image;
+    opaque.alphaPlane = NULL;
     avifRGBImage rgb;
-    avifRGBImageSetDefaults(&rgb, image);
+    avifRGBImageSetDefaults(&rgb, &opaque);
     rgb.format = AVIF_RGB_FORMAT_RGB;
     rgb.depth = 8;
-    rgb.ignoreAlpha = AVIF_TRUE;
     rgb.pixels = job->scratch->data;
     rgb.rowBytes = (uint32_t)row_bytes;
-    result = avifImageYUVToRGB(image, &rgb);
+    result = avifImageYUVToRGB(&opaque, &rgb);
     if (result != AVIF_RESULT_OK)
         return fail_avif(d, result, err);
     RQ_TRY(rq_image_shape(job->img, job->info->pixels, width, height, 1, 1, 1, err));

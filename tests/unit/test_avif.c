@@ -37,9 +37,10 @@ typedef struct avif_spec {
 /* 4:4:4 with the identity matrix at quantizer 0: what goes in comes out. Mono: full range. */
 static avifImage *avif_picture(const avif_spec *spec, const uint8_t *rgb)
 {
-    avifImage *image =
-        avifImageCreate(spec->width, spec->height, spec->depth,
-                        spec->mono ? AVIF_PIXEL_FORMAT_YUV400 : AVIF_PIXEL_FORMAT_YUV444);
+    const avifPixelFormat format =
+        spec->mono ? AVIF_PIXEL_FORMAT_YUV400 : AVIF_PIXEL_FORMAT_YUV444;
+    avifImage *image = avifImageCreate((uint32_t)spec->width, (uint32_t)spec->height,
+                                       (uint32_t)spec->depth, format);
     assert_non_null(image);
     image->yuvRange = AVIF_RANGE_FULL;
     image->matrixCoefficients =
