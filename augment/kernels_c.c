@@ -155,7 +155,7 @@ static void hue(float *restrict r, float *restrict g, float *restrict b, size_t 
         const float middle = min2(red, high), v = max2(red, high), c = v - min2(red, low);
         const float swap = (float)(high > g[i]), second = (float)(v > red);
         const float turn = second * (12.0f * swap - 2.0f) - 6.0f * swap;
-        const float signed_h = turn + (middle - low) * (1.0f / max2(c, TINY));
+        const float signed_h = turn + (middle - low) * (1.0f / (c + TINY));
         // In turns, positive; the whole turns are cut off.
         const float around = fabsf(signed_h) * (1.0f / 6.0f) + shift;
         const float h = (around - (float)(int)around) * 6.0f;
