@@ -2,7 +2,8 @@
 // AVIF through libavif: the first frame, on one thread, converted by libavif's own matrix and
 // range to 8-bit RGB, or to GRAY when the file is monochrome. Rotation and mirror properties
 // are reported like an EXIF orientation and, like it, not applied. Without libavif the codec is
-// still there and says so.
+// still there and says so. For damaged data the dav1d behind libavif writes lines to stderr;
+// libavif 0.11 has no switch for that.
 #include "ingest/codec_impl.h"
 
 #ifdef RQ_HAVE_AVIF
