@@ -389,7 +389,7 @@ static void invert_byte(const char *dataset, uint64_t place)
 {
     rq_dataset *ds;
     rq_err err = {0};
-    uint8_t byte;
+    uint8_t byte = 0;
     char path[512];
     int shard = 0;
     assert_ok(rq_dataset_open(&ds, dataset, &err), &err);
