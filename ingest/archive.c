@@ -44,6 +44,7 @@ struct rq_tar {
     uint64_t file_bytes;
     char *path;
     rq_source_opts opts;
+    bool swollen;
     level *levels[LEVELS_MAX];
     int depth;
 };
@@ -92,7 +93,8 @@ static la_ssize_t on_read(struct archive *a, void *cookie, const void **data)
 {
     level *l = cookie;
     if (swells(l)) {
-        archive_set_error(a, ERANGE, "more than %d times the compressed size", RATIO_MAX);
+        l->tar->swollen = true; /* the decompressor above would call this a truncation */
+        archive_set_error(a, ERANGE, "it swells");
         return ARCHIVE_FATAL;
     }
     const la_ssize_t n = l->windowed ? read_window(a, l, data) : read_parent(a, l, data);
@@ -123,11 +125,14 @@ static rq_status fail_archive(const rq_tar *t, const level *l, rq_err *err)
         s = RQ_TRUNCATED;
     else if (code == ENOMEM)
         s = RQ_OOM;
-    else if (code == ERANGE)
-        s = RQ_LIMIT;
     else if (code == EIO)
         s = RQ_IO;
     const char *inside = l->class_name[0] != '\0' ? ", archive inside it " : "";
+    if (t->swollen)
+        return rq_fail(err, RQ_LIMIT,
+                       "%s%s%s unpacks to more than %d times its compressed size; unpack it "
+                       "yourself if that is right",
+                       t->path, inside, l->class_name, RATIO_MAX);
     if (text != NULL && strstr(text, "nrecognized archive format") != NULL)
         return rq_fail(err, s,
                        "%s%s%s is not a tar archive; give a folder of class folders or a tar "
