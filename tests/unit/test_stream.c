@@ -456,6 +456,23 @@ static int run_to_error(const setup *s, rq_err *err)
     return n;
 }
 
+static void of_two_in_a_batch_the_first_is_named(void **state)
+{
+    setup s = setup_default();
+    const uint64_t a = rq_order_place(17, 0, IMAGES, 9), b = rq_order_place(17, 0, IMAGES, 11);
+    invert_byte("masked", a);
+    invert_byte("masked", b);
+    char place[32];
+    snprintf(place, sizeof place, "place %d:", (int)a);
+    for (s.o.threads = 1; s.o.threads <= 4; s.o.threads++) {
+        rq_err err = {0};
+        assert_int_equal(run_to_error(&s, &err), 2);
+        assert_non_null(strstr(err.text, place));
+    }
+    invert_byte("masked", a);
+    invert_byte("masked", b);
+}
+
 static void beyond_the_budget_the_error_comes_out_in_order(void **state)
 {
     setup s = setup_default();
@@ -643,6 +660,7 @@ int main(void)
         cmocka_unit_test(parameters_reproduce_the_bytes),
         cmocka_unit_test(missing_masks_are_an_error_unless_allowed),
         cmocka_unit_test(damage_is_replaced_within_the_budget),
+        cmocka_unit_test(of_two_in_a_batch_the_first_is_named),
         cmocka_unit_test(beyond_the_budget_the_error_comes_out_in_order),
         cmocka_unit_test(a_stream_closes_at_any_moment),
         cmocka_unit_test(holding_every_slot_is_said_not_waited_for),
