@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+/* A batch that needs a TiB is a mistake. */
+static const size_t MAX_ARENA = (size_t)1 << 40;
+
 typedef struct builder {
     rq_graph *g;
     const rq_net_opts *opts;
@@ -430,8 +433,13 @@ rq_status rq_graph_build(rq_graph *g, const rq_model *model, const rq_net_opts *
     if (b.train)
         RQ_TRY(backward_steps(&b, err));
     find_lifetimes(g);
-    return rq_plan(g->bufs + RQ_BUF_PLANNED, g->n_bufs - RQ_BUF_PLANNED, &g->arena_bytes,
-                   &g->live_bytes, err);
+    RQ_TRY(rq_plan(g->bufs + RQ_BUF_PLANNED, g->n_bufs - RQ_BUF_PLANNED, &g->arena_bytes,
+                   &g->live_bytes, err));
+    if (g->arena_bytes >= MAX_ARENA)
+        return rq_fail(err, RQ_LIMIT,
+                       "network: %zu GiB of activations are too many; use a smaller batch",
+                       g->arena_bytes >> 30);
+    return RQ_OK;
 }
 
 void rq_graph_free(rq_graph *g)
