@@ -113,8 +113,7 @@ static la_int64_t on_skip(struct archive *a, void *cookie, la_int64_t request)
     return (la_int64_t)n;
 }
 
-/* ---- levels --------------------------------------------------------------------------------
- */
+/* ---- levels ------------------------------------------------------------------------------ */
 
 static rq_status fail_archive(const rq_tar *t, const level *l, rq_err *err)
 {
@@ -260,8 +259,7 @@ void rq_tar_close(rq_tar **tar)
     *tar = NULL;
 }
 
-/* ---- members -------------------------------------------------------------------------------
- */
+/* ---- members ----------------------------------------------------------------------------- */
 
 /* Copies a path without its empty, "." and ".." parts. */
 static void clean_path(rq_member *m, const char *raw)
@@ -414,8 +412,7 @@ rq_status rq_tar_read_at(rq_tar *t, void *dst, size_t bytes, uint64_t offset, rq
     return rq_pread_full(t->fd, dst, bytes, offset, t->path, err);
 }
 
-/* ---- catalogue pass
- * -------------------------------------------------------------------------- */
+/* ---- catalogue pass ---------------------------------------------------------------------- */
 
 bool rq_tar_is_item(const rq_member *m)
 {

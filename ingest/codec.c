@@ -14,7 +14,7 @@ struct rq_decoder {
     char warning[RQ_WARNING_BYTES];
 };
 
-/* ---- sniffing ------------------------------------------------------------------------- */
+/* ---- sniffing ---------------------------------------------------------------------------- */
 
 static bool avif_brand(const uint8_t *brand)
 {
@@ -142,7 +142,7 @@ static rq_status refuse_unknown(const uint8_t *p, size_t n, rq_err *err)
                    looks_like_text(p, n) ? "a text file" : "unknown content");
 }
 
-/* ---- limits --------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------------ */
 
 rq_limits rq_limits_default(void)
 {
@@ -182,7 +182,7 @@ rq_status rq_limits_check_memory(const rq_limits *limits, const char *codec, uin
                    codec, (unsigned long long)(bytes >> 20), limits->max_memory_bytes >> 20);
 }
 
-/* ---- helpers of the codecs ------------------------------------------------------------- */
+/* ---- helpers of the codecs --------------------------------------------------------------- */
 
 void rq_codec_warn(rq_codec_job *job, const char *text)
 {
@@ -219,7 +219,7 @@ void rq_codec_put_row(rq_image *img, int y, const uint8_t *src, int step)
     }
 }
 
-/* ---- decoding -------------------------------------------------------------------------- */
+/* ---- decoding ---------------------------------------------------------------------------- */
 
 static rq_status run_job(rq_jpeg *jpeg, rq_codec_job *job, rq_err *err)
 {

@@ -38,7 +38,7 @@ struct rq_jpeg {
     uint64_t block_visits;
 };
 
-/* ---- libjpeg's callbacks ---------------------------------------------------------------- */
+/* ---- libjpeg's callbacks ----------------------------------------------------------------- */
 
 static rq_status status_of_error(int code, bool header_done)
 {

@@ -62,8 +62,7 @@ static rq_status open_paths(fixture *f, const char *a, const char *b)
     return s;
 }
 
-/* ---- writing -------------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------------- */
 
 /* Not the durable writer: a test has no use for fsync. */
 static void put_bytes(const char *path, const void *data, size_t bytes)
@@ -141,8 +140,7 @@ static void tar_end(struct archive *a)
     archive_write_free(a);
 }
 
-/* ---- one dataset, many layouts
- * ---------------------------------------------------------------- */
+/* ---- one dataset, many layouts ----------------------------------------------------------- */
 
 /* In no order at all; each file's content is its own name. "B" sorts before "a". */
 static const char *const dataset[][2] = {
@@ -512,8 +510,7 @@ static void sparse_and_nested_members_are_refused(void **state)
     assert_int_equal(rq_source_classes(f->src), 0);
 }
 
-/* ---- damage
- * ------------------------------------------------------------------------------------- */
+/* ---- damage ------------------------------------------------------------------------------ */
 
 static rq_status open_and_drain(fixture *f, const char *path)
 {
