@@ -133,12 +133,23 @@ static rq_status open_checkpoint(const request *q, rq_checkpoint **c, rq_err *er
     return q->run != NULL ? rq_checkpoint_open_latest(c, q->run, &log, err) : RQ_OK;
 }
 
+/* An image that is its own neighbour, or was trained on, says nothing about others. */
+static void warn_of_same_data(const subject *s)
+{
+    const rq_log_sink log = rq_cli_log();
+    if (strcmp(rq_dataset_hash(s->train), rq_dataset_hash(s->val)) == 0)
+        rq_log(&log, RQ_LOG_WARN,
+               "--train and --val are the same images, so the accuracy is not one on unseen "
+               "images; give another --val");
+}
+
 static rq_status make_subject(subject *s, const request *q, rq_err *err)
 {
     rq_checkpoint *c = NULL;
     const rq_backend_opts bo = {.threads = q->threads, .precision = (rq_precision)q->precision};
     RQ_TRY(rq_dataset_open(&s->train, q->train, err));
     RQ_TRY(rq_dataset_open(&s->val, q->val, err));
+    warn_of_same_data(s);
     RQ_TRY(open_checkpoint(q, &c, err));
     rq_status st = make_recipe(s, q, c, err);
     if (st == RQ_OK && q->raw_pixels)

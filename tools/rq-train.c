@@ -38,14 +38,14 @@ static const char *const stems[] = {"imagenet", "cifar", NULL};
 static const char *const stops[] = {"entropy", "first", "second", "none", NULL};
 
 /* May differ between the parts of a run: they do not decide its numbers. */
-static const char *const free_keys[] = {"preset",   "data",
-                                        "out",      "val",
-                                        "threads",  "save-every",
-                                        "keep",     "report-every",
-                                        "max-time", "force-resume",
-                                        "progress", "json",
-                                        "config",   "stop-on-collapse",
-                                        NULL};
+static const char *const free_keys[] = {"preset",     "data",
+                                        "out",        "val",
+                                        "threads",    "save-every",
+                                        "keep",       "report-every",
+                                        "max-time",   "force-resume",
+                                        "progress",   "json",
+                                        "config",     "stop-on-collapse",
+                                        "bad-budget", NULL};
 
 enum { PRECISION_AUTO, MAX_ROWS = 128 };
 
@@ -410,6 +410,8 @@ static rq_status check(settings *s, rq_err *err)
     so.batch = s->c.batch;
     so.threads = s->threads;
     so.allow_missing_masks = s->run.allow_missing_masks;
+    so.bad_budget = s->run.bad_budget;
+    so.log = s->run.log;
     rq_status st = open_data(s->data, &data, err);
     if (st == RQ_OK)
         st = rq_train_plan_make(&plan, &s->c, rq_dataset_count(data), err);

@@ -450,6 +450,11 @@ rq_status rq_checkpoint_list(uint64_t **steps, size_t *n, const char *dir, rq_er
             (*steps)[(*n)++] = step;
     }
     closedir(d);
+    if (st != RQ_OK) {
+        rq_free(*steps);
+        *steps = NULL;
+        *n = 0;
+    }
     if (*n > 1)
         qsort(*steps, *n, sizeof **steps, by_step);
     return st;

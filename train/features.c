@@ -58,6 +58,7 @@ static rq_status open_walk(walk *w, const rq_dataset *ds, const rq_recipe *recip
     so.epochs = w->o->epoch + 1;
     so.drop_last = false;
     so.allow_missing_masks = true;
+    so.bad_budget = w->o->bad_budget;
     so.log = w->o->log;
     w->image_bytes = (size_t)size * (size_t)size * 3;
     w->width = rq_feature_width(w->src, recipe);

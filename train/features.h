@@ -27,7 +27,8 @@ typedef struct rq_feature_opts {
     uint64_t seed; /* of random crops */
     uint32_t epoch;
     rq_order order;
-    size_t limit; /* images at most, the first of the order; 0: all */
+    size_t limit;        /* images at most, the first of the order; 0: all */
+    uint64_t bad_budget; /* damaged samples replaced as the stream does it; 0: none */
     rq_log_sink log;
     const volatile sig_atomic_t *stop; /* CANCELLED when it becomes nonzero; may be NULL */
 } rq_feature_opts;

@@ -275,6 +275,8 @@ static rq_status knn(const run *r, rq_features *bank, rq_features *queries, doub
     fo.stop = r->o->stop;
     fo.limit = r->o->eval_images;
     fo.order = RQ_ORDER_SHUFFLE;
+    fo.bad_budget = r->o->bad_budget;
+    fo.log = r->o->log;
     rq_knn_result result;
     RQ_TRY(rq_features_extract(bank, &src, r->o->data, &r->o->eval_recipe, &fo, err));
     if (r->o->val != NULL)

@@ -73,4 +73,15 @@ grep -q 'memory in all' check.txt || fail "$(cat check.txt)"
 grep -q 'one step: loss' check.txt || fail "$(cat check.txt)"
 rm check.txt
 [ "$before" = "$(find . | sort)" ] || fail "check wrote something"
+
+# the same images on both sides of an evaluation are pointed out
+expect 0 'the same images' rq-eval knn --raw-pixels --size 8 --fraction 1 --k 1 --train data --val data
+
+# a damaged sample: named; replaced within the budget, in the online evaluation too
+cp -R data torn && chmod -R u+w torn
+shard=$(ls torn/*.tar* | head -n 1)
+printf 'XXXXXXXX' | dd of="$shard" bs=1 seek=$(($(wc -c <"$shard") / 2)) conv=notrunc 2>/dev/null
+expect 4 'sample at place' rq-train run --data torn --out torn-run $tiny --steps 4 --eval-every 1 --k 1
+expect 0 'replaced' rq-train run --data torn --out torn-run $tiny --steps 4 --eval-every 1 --k 1 --bad-budget 9
+grep -q '"knn"' torn-run/metrics.jsonl || fail "no online kNN: $(cat torn-run/metrics.jsonl)"
 exit $failed
