@@ -121,7 +121,7 @@ static rq_status start_workers(build *b, rq_masks *masks, rq_err *err)
         RQ_TRY(rq_encoder_create(&b->encoders[i], b->opts->encoding, b->opts->level,
                                  &b->opts->limits, masks, err));
     for (int i = 0; i < n; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "pack-%02d", i);
         RQ_TRY(rq_thread_start(&b->workers[i], name, work, b, err));
         b->n_workers++;
@@ -131,8 +131,9 @@ static rq_status start_workers(build *b, rq_masks *masks, rq_err *err)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
-// Whether another entry has this one's name up to the extension. Names are sorted, so those
-// that begin with the stem and a dot stand together.
+// Whether another entry has this one's name up to the extension. Names are sorted, so all that
+// begin with the stem stand together: the one without an extension first, then bytes below the
+// dot ("x-1.jpg"), then those with a dot.
 static bool is_ambiguous(const rq_source *src, uint64_t id, const char *name)
 {
     const uint64_t count = rq_source_count(src);
@@ -140,8 +141,7 @@ static bool is_ambiguous(const rq_source *src, uint64_t id, const char *name)
     for (int step = -1; step <= 1; step += 2) {
         for (uint64_t i = id + (uint64_t)step; i < count; i += (uint64_t)step) {
             const char *other = rq_source_entry(src, i).name;
-            if (strncmp(other, name, (size_t)stem) != 0 ||
-                (other[stem] != '.' && other[stem] != 0))
+            if (strncmp(other, name, (size_t)stem) != 0 || (unsigned char)other[stem] > '.')
                 break;
             if (rq_key_stem(other) == stem)
                 return true;

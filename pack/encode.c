@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 struct rq_encoder {
     rq_encoding encoding;
@@ -56,22 +55,6 @@ void rq_encoder_destroy(rq_encoder **e)
     rq_buf_free(&(*e)->meta);
     rq_free(*e);
     *e = NULL;
-}
-
-// What the extension promises; UNKNOWN promises nothing.
-static rq_codec codec_of_name(const char *name)
-{
-    static const struct {
-        const char *ext;
-        rq_codec codec;
-    } known[] = {{".jpg", RQ_CODEC_JPEG}, {".jpeg", RQ_CODEC_JPEG}, {".jpe", RQ_CODEC_JPEG},
-                 {".png", RQ_CODEC_PNG},  {".avif", RQ_CODEC_AVIF}, {".ppm", RQ_CODEC_PNM},
-                 {".pgm", RQ_CODEC_PNM}};
-    const char *ext = name + rq_key_stem(name);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcasecmp(ext, known[i].ext) == 0)
-            return known[i].codec;
-    return RQ_CODEC_UNKNOWN;
 }
 
 // How an image of this codec and size is kept when `wanted` was asked for.
@@ -219,8 +202,7 @@ rq_status rq_encode_record(rq_encoder *e, const rq_record *rec, bool ambiguous, 
     out->reason = RQ_OK;
     rq_status st = look(e, rec, &info, &kept, &failure);
     if (st == RQ_OK) {
-        const rq_codec named = codec_of_name(rec->entry.name);
-        if (named != RQ_CODEC_UNKNOWN && named != info.codec)
+        if (!rq_codec_name_agrees(rec->entry.name, info.codec))
             info.notes |= RQ_NOTE_EXTENSION;
         rq_verdict_make(&out->verdict, RQ_OK, "", info.notes, rq_decoder_warning(e->decoder));
         st = make_frame(e, rec, ambiguous, &info, kept, out, &failure);

@@ -35,7 +35,7 @@ static bool is_leftover(const char *file, const char *name)
 {
     char stem[256];
     const char *tmp = strstr(file, ".tmp-");
-    if (file[0] != '.' || !tmp || (size_t)(tmp - file) >= sizeof stem)
+    if (file[0] != '.' || !tmp || tmp == file || (size_t)(tmp - file) >= sizeof stem)
         return false;
     memcpy(stem, file + 1, (size_t)(tmp - file - 1));
     stem[tmp - file - 1] = 0;
@@ -95,7 +95,8 @@ rq_status rq_folder_clear(rq_folder *f, rq_err *err)
     rq_manifest old;
     const bool known = rq_manifest_read(&old, f->path, NULL, NULL) == RQ_OK;
     rq_status st = RQ_OK;
-    if (unlinkat(f->fd, RQ_MANIFEST_FILE, 0) != 0 || fsync(f->fd) != 0)
+    // EINVAL: a file system that cannot flush folders and needs no such call.
+    if (unlinkat(f->fd, RQ_MANIFEST_FILE, 0) != 0 || (fsync(f->fd) != 0 && errno != EINVAL))
         st = rq_fail_errno(err, "cannot remove the old dataset in '%s'", f->path);
     for (size_t i = 0; known && st == RQ_OK && i < old.n_shards; i++)
         if (unlinkat(f->fd, old.shards[i].file, 0) != 0 && errno != ENOENT)

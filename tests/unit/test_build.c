@@ -260,6 +260,28 @@ static void raw_keeps_the_pixels(void **state)
     rq_dataset_close(&ds);
 }
 
+static void keys_differ_though_other_names_lie_between(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    rq_dataset *ds;
+    rq_reader *r;
+    put_jpeg(s, "a/x", 3); // sorted before x-1.jpg, x.jpg behind it
+    put_jpeg(s, "a/x-1.jpg", 4);
+    put_jpeg(s, "a/x.jpg", 5);
+    build_well(s, &o, NULL);
+    static const char *const keys[] = {"a/x+0", "a/x-1", "a/x+2"};
+    assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
+    assert_int_equal(rq_reader_create(&r, ds, NULL), RQ_OK);
+    for (uint64_t i = 0; i < 3; i++) {
+        rq_sample sample;
+        assert_int_equal(rq_reader_get(r, i, &sample, NULL), RQ_OK);
+        assert_string_equal(sample.key, keys[i]);
+    }
+    rq_reader_destroy(&r);
+    rq_dataset_close(&ds);
+}
+
 static void png_falls_back_to_raw(void **state)
 {
     scene *s = *state;
@@ -406,11 +428,13 @@ static void an_unfinished_build_is_continued(void **state)
     write_all(path_in(s->out, "data-000007.tar.zst"), "old", 3);
     write_all(path_in(s->out, ".data-000008.tar.zst.tmp-123-0"), "old", 3);
     write_all(path_in(s->out, ".dataset.json.tmp-123-0"), "old", 3);
+    write_all(path_in(s->out, ".tmp-mine"), "keep", 4);
     write_all(path_in(s->out, "mine.txt"), "keep", 4);
     write_all(path_in(s->out, "other-000007.tar.zst"), "keep", 4);
     build_well(s, &o, NULL);
     assert_int_equal(count_files(s->out, "data-0"), 1);
-    assert_int_equal(count_files(s->out, ".tmp-"), 0);
+    assert_int_equal(count_files(s->out, ".tmp-"), 1); // not one of ours
+    assert_true(there(s->out, ".tmp-mine"));
     assert_true(there(s->out, "mine.txt"));
     assert_true(there(s->out, "other-000007.tar.zst"));
     verify_deep(s->out);
@@ -603,6 +627,7 @@ int main(void)
         T(same_bytes_at_any_thread_count),
         T(jpeg_keeps_the_source_bytes),
         T(raw_keeps_the_pixels),
+        T(keys_differ_though_other_names_lie_between),
         T(png_falls_back_to_raw),
         T(bad_images_are_named_and_left_out),
         T(nothing_usable_is_an_error_and_leaves_nothing),
