@@ -382,7 +382,9 @@ rq_status rq_tar_next(rq_tar *t, rq_member *m, rq_err *err)
         }
         RQ_TRY(s);
         RQ_TRY(describe(t, l, m, err));
-        const size_t stem = m->kind == RQ_MEMBER_FILE ? rq_archive_stem(m->path) : 0;
+        /* Hidden ones too are passed over: "._x.tar" beside "x.tar" is no archive. */
+        const bool visible = m->kind == RQ_MEMBER_FILE && !rq_is_no_image(m->path);
+        const size_t stem = visible ? rq_archive_stem(m->path) : 0;
         if (stem == 0 || m->sparse || m->too_long)
             return RQ_OK;
         if (t->depth < t->opts.max_depth && t->depth < LEVELS_MAX)

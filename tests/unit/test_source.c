@@ -378,13 +378,14 @@ static void what_is_no_image_is_passed_over(void **state)
     tar_text(a, "top/n01/", "");
     tar_text(a, "top/n01/a.jpg", "a");
     tar_text(a, "top/n01/._a.jpg", "x");
+    tar_text(a, "top/._n01.tar", "no archive at all");
     tar_text(a, "top/n01/a.xml", "x");
     tar_link(a, "top/n01/soft.jpg", "/etc/passwd", false);
     tar_link(a, "top/n01/hard.jpg", "top/n01/a.jpg", true);
     tar_end(a);
     assert_ok(open_paths(f, "t.tar", NULL), &f->err);
     assert_int_equal(rq_source_count(f->src), 1);
-    assert_int_equal(rq_source_passed_over(f->src), 4);
+    assert_int_equal(rq_source_passed_over(f->src), 5);
     assert_int_equal(rq_source_classes(f->src), 2);
     assert_string_equal(rq_source_class_name(f->src, 0), "empty");
 }
