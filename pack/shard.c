@@ -31,7 +31,7 @@ rq_status rq_shard_open(rq_shard *s, const char *path, rq_err *err)
     if (!s->path)
         return rq_fail(err, RQ_OOM, "out of memory opening '%s'", path);
     s->name = rq_path_base(s->path);
-    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe must not stop us for good
     if (s->fd < 0) {
         const rq_status st = rq_fail_errno(err, "cannot open the shard '%s'", path);
         rq_shard_close(s);

@@ -86,6 +86,8 @@ int rq_pack_ls(int argc, char **argv)
                "kind", "bytes");
     for (uint64_t i = 0; i < rq_dataset_count(ds) && st == RQ_OK && !rq_cli_stop; i++)
         st = rq_cli.json ? list_json(ds, reader, i, &err) : list_line(ds, reader, i, &err);
+    if (st == RQ_OK && rq_cli_stop)
+        st = rq_fail(&err, RQ_CANCELLED, "interrupted; the list is not complete");
     if (rq_cli.json)
         printf("\n]\n");
     rq_reader_destroy(&reader);
