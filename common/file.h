@@ -2,7 +2,7 @@
  *
  * A file is written under a temporary name in the same folder, fsynced, renamed, and the folder
  * is fsynced. Whoever dies in between leaves the old file, or none, and at worst a
- * `.NAME.tmp-PID`. */
+ * `.NAME.tmp-PID-N`. */
 #ifndef RQ_COMMON_FILE_H
 #define RQ_COMMON_FILE_H
 
@@ -27,7 +27,8 @@ RQ_NODISCARD rq_status rq_atomic_file_write(rq_atomic_file *f, const void *data,
 /* Bytes written so far. */
 uint64_t rq_atomic_file_tell(const rq_atomic_file *f);
 /* fsync, rename, fsync of the folder; then destroys *f whatever the outcome. On failure nothing
- * stands under the final name that was not there before. */
+ * stands under the final name that was not there before, unless it was the folder that could
+ * not be flushed: then the file stands there, complete. */
 RQ_NODISCARD rq_status rq_atomic_file_commit(rq_atomic_file **f, rq_err *err);
 /* Removes the temporary file. NULL is fine. */
 void rq_atomic_file_abort(rq_atomic_file **f);

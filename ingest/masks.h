@@ -1,9 +1,9 @@
 /* Saliency masks that come with a dataset: one grey picture per image, found by name.
  *
- * For an image CLASS/FILE.EXT the folder is searched for CLASS/FILE.{png,pgm,jpg} and then
- * FILE.{png,pgm,jpg}. 255 is foreground. Masks are stored as soft 8-bit maps of at most
- * RQ_MASK_MAX_SIDE pixels on the long side, averaged down, so that the threshold stays an
- * option of the stream. */
+ * For an image CLASS/FILE.EXT the folder is searched for CLASS/FILE.{png,pgm,jpg,jpeg} and
+ * then FILE with the same extensions. 255 is foreground. Masks are stored as soft 8-bit maps of
+ * at most RQ_MASK_MAX_SIDE pixels on the long side, averaged down, so that the threshold stays
+ * an option of the stream. */
 #ifndef RQ_INGEST_MASKS_H
 #define RQ_INGEST_MASKS_H
 
