@@ -491,6 +491,13 @@ static rq_status open_verified(rq_checkpoint **out, const char *dir, uint64_t st
     return st;
 }
 
+/* Is it the file that is bad, rather than the way to it? A damaged length in the header shows
+ * as one beyond the limit. */
+static bool is_damage(rq_status st)
+{
+    return st == RQ_BAD_FORMAT || st == RQ_BAD_CHECKSUM || st == RQ_TRUNCATED || st == RQ_LIMIT;
+}
+
 rq_status rq_checkpoint_open_latest(rq_checkpoint **out, const char *dir,
                                     const rq_log_sink *log, rq_err *err)
 {
@@ -506,9 +513,14 @@ rq_status rq_checkpoint_open_latest(rq_checkpoint **out, const char *dir,
         const rq_status one = open_verified(out, dir, steps[i], &why);
         if (one == RQ_OK) {
             st = RQ_OK;
-        } else if (one == RQ_OOM || i == 0) {
-            st = st != RQ_OK ? st : rq_fail(err, one, "%s", why.text);
+        } else if (!is_damage(one)) {
+            st = rq_fail(err, one, "%s", why.text);
             break;
+        } else if (i == 0) {
+            st = rq_fail(err, one,
+                         "%s; no checkpoint in %.200s is whole: bring one back from a copy, or "
+                         "start anew in another folder",
+                         why.text, dir);
         } else {
             rq_log(log, RQ_LOG_WARN, "%s; going back to the checkpoint of step %" PRIu64,
                    why.text, steps[i - 1]);

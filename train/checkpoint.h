@@ -63,7 +63,8 @@ RQ_NODISCARD rq_status rq_checkpoint_list(uint64_t **steps, size_t *n, const cha
 RQ_NODISCARD rq_status rq_checkpoint_prune(const char *dir, int keep, rq_err *err);
 /* Opens the newest checkpoint of a folder whose every tensor passes its hash; a damaged one is
  * named in the log and the one before it is tried. NOT_FOUND when the folder has none at all;
- * the oldest one's error when none of them passes. */
+ * the oldest one's error when none of them passes; a file that cannot be read is no damage and
+ * ends the search with its error. */
 RQ_NODISCARD rq_status rq_checkpoint_open_latest(rq_checkpoint **out, const char *dir,
                                                  const rq_log_sink *log, rq_err *err);
 

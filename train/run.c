@@ -380,14 +380,35 @@ static rq_status watch_collapse(run *r, const rq_step_stats *s, rq_err *err)
 /* ---- the loop -----------------------------------------------------------------------------
  */
 
+/* The data failed, not the training: the steps done so far are sound, and kept. */
+static rq_status data_failed(run *r, rq_status st, const char *why, rq_err *err)
+{
+    const uint64_t step = rq_trainer_done(r->trainer);
+    rq_err unsaved = {0};
+    if (step > 0 && r->saved_step != step && save(r, &unsaved) != RQ_OK)
+        rq_log(&r->o->log, RQ_LOG_WARN, "step %" PRIu64 " could not be saved: %s", step,
+               unsaved.text);
+    if (st == RQ_OOM || st == RQ_INTERNAL || st == RQ_INVALID_ARG)
+        return rq_fail(err, st, "%s", why);
+    if (st == RQ_IO || st == RQ_NOT_FOUND)
+        return rq_fail(err, st, "%s; run again to continue once it can be read", why);
+    return rq_fail(err, st,
+                   "%s; what rq-pack verify finds can be replaced: run again to continue, with "
+                   "--bad-budget N for up to N damaged samples",
+                   why);
+}
+
 static rq_status one_step(run *r, rq_step_stats *s, rq_err *err)
 {
     const rq_batch *b;
+    rq_err why = {0};
     const uint64_t asked = rq_clock_ns();
-    const rq_status next = rq_stream_next(r->stream, &b, err);
+    const rq_status next = rq_stream_next(r->stream, &b, &why);
     r->wait_ns += rq_clock_ns() - asked;
+    if (next == RQ_END)
+        return rq_fail(err, RQ_INTERNAL, "the endless stream ended");
     if (next != RQ_OK)
-        return next == RQ_END ? rq_fail(err, RQ_INTERNAL, "the endless stream ended") : next;
+        return data_failed(r, next, why.text, err);
     const rq_status st = rq_trainer_step(r->trainer, b, s, err);
     rq_stream_release(r->stream, b);
     RQ_TRY(st);

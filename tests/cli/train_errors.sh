@@ -82,6 +82,10 @@ cp -R data torn && chmod -R u+w torn
 shard=$(ls torn/*.tar* | head -n 1)
 printf 'XXXXXXXX' | dd of="$shard" bs=1 seek=$(($(wc -c <"$shard") / 2)) conv=notrunc 2>/dev/null
 expect 4 'sample at place' rq-train run --data torn --out torn-run $tiny --steps 4 --eval-every 1 --k 1
+expect 4 '--bad-budget N' rq-train run --data torn --out torn-kept $tiny --steps 4 --save-every 99 --seed 1
+[ -f torn-kept/ckpt-00000001.safetensors ] || fail "the step before the damage is lost"
+expect 0 'replaced' rq-train run --data torn --out torn-kept $tiny --steps 4 --save-every 99 --seed 1 --bad-budget 9
+[ "$(grep -c '"loss"' torn-kept/metrics.jsonl)" = 4 ] || fail "the run did not go on from there"
 expect 0 'replaced' rq-train run --data torn --out torn-run $tiny --steps 4 --eval-every 1 --k 1 --bad-budget 9
 grep -q '"knn"' torn-run/metrics.jsonl || fail "no online kNN: $(cat torn-run/metrics.jsonl)"
 exit $failed

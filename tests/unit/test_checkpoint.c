@@ -237,6 +237,17 @@ static void test_folder(void **state)
     assert_true(rq_checkpoint_open_latest(&c, "runs", &log, &err) != RQ_OK);
     assert_null(c);
     assert_non_null(strstr(err.text, "ckpt-00000110"));
+    assert_non_null(strstr(err.text, "start anew"));
+    assert_int_equal(warnings, 2);
+
+    /* What cannot be read is reported: it may be whole. */
+    rq_err_clear(&err);
+    save_at(&f, "runs/ckpt-00000110.safetensors", 110);
+    assert_int_equal(unlink("runs/ckpt-00000120.safetensors"), 0);
+    assert_int_equal(symlink("ckpt-00000120.safetensors", "runs/ckpt-00000120.safetensors"), 0);
+    assert_status(rq_checkpoint_open_latest(&c, "runs", &log, &err), RQ_IO);
+    assert_null(c);
+    assert_int_equal(warnings, 2);
     free_fixture(&f);
 }
 
