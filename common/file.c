@@ -194,7 +194,7 @@ static int publish(const rq_atomic_file *f)
     return renameat2(f->dir_fd, f->temp_name, f->dir_fd, base, RENAME_NOREPLACE);
 }
 
-static rq_status commit(rq_atomic_file *f, rq_err *err)
+rq_status rq_atomic_file_seal(rq_atomic_file *f, rq_err *err)
 {
     if (fsync_retry(f->fd) != 0)
         return fail_path(err, "cannot flush", f->path);
@@ -202,6 +202,13 @@ static rq_status commit(rq_atomic_file *f, rq_err *err)
     f->fd = -1;
     if (rc != 0 && errno != EINTR)
         return fail_path(err, "cannot close", f->path);
+    return RQ_OK;
+}
+
+static rq_status commit(rq_atomic_file *f, rq_err *err)
+{
+    if (f->fd >= 0)
+        RQ_TRY(rq_atomic_file_seal(f, err));
     if (publish(f) != 0)
         return errno == EEXIST
                    ? rq_fail(err, RQ_INVALID_ARG,

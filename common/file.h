@@ -26,6 +26,9 @@ RQ_NODISCARD rq_status rq_atomic_file_write(rq_atomic_file *f, const void *data,
                                             rq_err *err);
 /* Bytes written so far. */
 uint64_t rq_atomic_file_tell(const rq_atomic_file *f);
+/* fsync: the content is on disk under its temporary name, and nothing may be appended any more.
+ * For who has something to do between that and the renaming; commit does it otherwise. */
+RQ_NODISCARD rq_status rq_atomic_file_seal(rq_atomic_file *f, rq_err *err);
 /* fsync, rename, fsync of the folder; then destroys *f whatever the outcome. On failure nothing
  * stands under the final name that was not there before, unless it was the folder that could
  * not be flushed: then the file stands there, complete. */

@@ -191,7 +191,8 @@ static rq_status finish_shard(build *b, rq_err *err)
     char file[RQ_MAX_NAME_BYTES + 32];
     rq_manifest_shard info = {0};
     rq_shard_file_name(file, sizeof file, b->opts->name, b->manifest.n_shards);
-    // The old dataset has lasted as long as it could.
+    // The old dataset lasts until nothing but a rename is left to do.
+    RQ_TRY(rq_shard_writer_seal(b->shard, err));
     RQ_TRY(rq_folder_clear(&b->folder, err));
     RQ_TRY(rq_shard_writer_finish(&b->shard, &info, err));
     b->result->shards++;

@@ -14,6 +14,8 @@ struct rq_shard_writer {
     rq_sha256 *sha;
     rq_index_entry *entries;
     size_t n, cap;
+    bool sealed;
+    rq_manifest_shard info; // once sealed
 };
 
 rq_status rq_shard_writer_create(rq_shard_writer **out, const char *path, rq_err *err)
@@ -60,7 +62,7 @@ size_t rq_shard_writer_count(const rq_shard_writer *w)
     return w->n;
 }
 
-static rq_status put_tail(rq_shard_writer *w, rq_manifest_shard *info, rq_buf *buf, rq_err *err)
+static rq_status put_tail(rq_shard_writer *w, rq_buf *buf, rq_err *err)
 {
     rq_index_tail tail = {.end_offset = rq_atomic_file_tell(w->file)};
     rq_frame_coder coder = {0};
@@ -71,20 +73,30 @@ static rq_status put_tail(rq_shard_writer *w, rq_manifest_shard *info, rq_buf *b
     tail.end_hash = rq_xxh3(buf->data, buf->size);
     RQ_TRY(rq_index_encode(w->entries, w->n, &tail, buf, err));
     RQ_TRY(put(w, buf->data, buf->size, err));
-    info->bytes = tail.file_bytes;
-    info->samples = w->n;
-    info->index_hash = tail.hash;
-    rq_sha256_hex(w->sha, info->sha256);
+    w->info =
+        (rq_manifest_shard){.bytes = tail.file_bytes, .samples = w->n, .index_hash = tail.hash};
+    rq_sha256_hex(w->sha, w->info.sha256);
     return RQ_OK;
+}
+
+rq_status rq_shard_writer_seal(rq_shard_writer *w, rq_err *err)
+{
+    rq_buf buf = {0};
+    rq_status st = put_tail(w, &buf, err);
+    rq_buf_free(&buf);
+    if (st == RQ_OK)
+        st = rq_atomic_file_seal(w->file, err);
+    w->sealed = st == RQ_OK;
+    return st;
 }
 
 rq_status rq_shard_writer_finish(rq_shard_writer **w, rq_manifest_shard *info, rq_err *err)
 {
-    rq_buf buf = {0};
-    rq_status st = put_tail(*w, info, &buf, err);
-    rq_buf_free(&buf);
-    if (st == RQ_OK)
+    rq_status st = (*w)->sealed ? RQ_OK : rq_shard_writer_seal(*w, err);
+    if (st == RQ_OK) {
+        *info = (*w)->info;
         st = rq_atomic_file_commit(&(*w)->file, err);
+    }
     rq_shard_writer_abort(w);
     return st;
 }

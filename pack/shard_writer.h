@@ -20,8 +20,11 @@ RQ_NODISCARD rq_status rq_shard_writer_append(rq_shard_writer *w, const rq_index
 /* Bytes of frames so far, and samples. */
 uint64_t rq_shard_writer_bytes(const rq_shard_writer *w);
 size_t rq_shard_writer_count(const rq_shard_writer *w);
-/* Writes the tail; fsync, rename, fsync of the folder. *info gets bytes, samples, sha256 and
- * index_hash; its file name is the caller's. Destroys *w whatever the outcome. */
+/* Writes the tail and flushes the file to disk under its temporary name: after that no lack of
+ * space can stop the shard. Nothing may be appended any more; on failure only abort is left. */
+RQ_NODISCARD rq_status rq_shard_writer_seal(rq_shard_writer *w, rq_err *err);
+/* Seals it unless that is done; rename, fsync of the folder. *info gets bytes, samples, sha256
+ * and index_hash; its file name is the caller's. Destroys *w whatever the outcome. */
 RQ_NODISCARD rq_status rq_shard_writer_finish(rq_shard_writer **w, rq_manifest_shard *info,
                                               rq_err *err);
 /* Removes the temporary file. NULL is fine. */

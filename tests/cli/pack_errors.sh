@@ -71,6 +71,9 @@ if command -v "${CC:-cc}" >/dev/null; then
     [ -z "$(ls F/*.tar.zst 2>/dev/null)" ] || fail "a shard stands after a full disk"
     expect 6 'No space left' sh -c ". '$full'; fault write:1:ENOSPC rq-pack build src -o D --encode raw --level 9 --force"
     sha256sum -c --quiet before || fail "a failed replacement changed the dataset"
+    # the last bytes of the first shard: its disk space is settled before the old dataset goes
+    expect 6 'No space left' sh -c ". '$full'; fault fsync:1:ENOSPC rq-pack build src -o D --encode raw --level 9 --force"
+    sha256sum -c --quiet before || fail "a replacement that could not be flushed changed the dataset"
 else
     echo "no compiler for the fault shim: the full disk was not tried"
 fi
