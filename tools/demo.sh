@@ -60,7 +60,7 @@ done
 # ---- 1 pictures -----------------------------------------------------------------------------
 masks='' val=''
 if [ -z "$data" ]; then
-    say "1  Make pictures: eight kinds of objects on backgrounds that say nothing about the kind"
+    say "1  Make pictures: eight kinds of objects, each on a background that misleads"
     run rq-demo pictures -o "$out/pictures" --count 2000 --val 400 --no-progress
     source=$out/pictures/train val=$out/pictures/val masks=$out/pictures/masks
 else

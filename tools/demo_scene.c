@@ -155,28 +155,45 @@ static color texture_at(const texture *t, vec p)
 
 /* ---- drawing a scene -------------------------------------------------------------------- */
 
+/* What objects of a class are made of. Some classes share a surface, so that it takes the shape
+ * to tell them apart, and every surface is a kind of background too, so that finding it in a
+ * picture is not enough. */
+static const int surfaces[RQ_SCENE_CLASSES] = {BG_GRADIENT, BG_CLOUDS,   BG_CHECKERS,
+                                               BG_RINGS,    BG_GRADIENT, BG_BLOBS,
+                                               BG_STRIPES,  BG_CHECKERS};
+
 typedef struct scene {
-    texture back, front;
+    texture back, front; /* front lies in the frame of the object */
     int label;
     vec centre;
     float radius, cos_r, sin_r, stretch;
     uint32_t grain;
 } scene;
 
-static color draw_color(rq_rng *r)
+/* HSV with the hue in turns. */
+static color from_hsv(float hue, float saturation, float value)
 {
+    const float h = (hue - floorf(hue)) * 6, chroma = value * saturation;
     color k;
-    for (int i = 0; i < 3; i++)
-        k.c[i] = rq_rng_range(r, 0.05f, 0.95f);
+    for (int i = 0; i < 3; i++) {
+        const float share = 2 - fabsf(remainderf(h - 2 * (float)i, 6));
+        k.c[i] = value - chroma + chroma * (share < 0 ? 0 : share > 1 ? 1 : share);
+    }
     return k;
 }
 
-static float distance(color a, color b)
+static color draw_dull(rq_rng *r)
 {
-    float d = 0;
-    for (int i = 0; i < 3; i++)
-        d += (a.c[i] - b.c[i]) * (a.c[i] - b.c[i]);
-    return sqrtf(d);
+    const float hue = rq_rng_float(r), saturation = rq_rng_range(r, 0.05f, 0.7f);
+    return from_hsv(hue, saturation, rq_rng_range(r, 0.15f, 0.95f));
+}
+
+/* Near the hue of the class, more or less, as leaves are green and bricks red. */
+static color draw_bright(rq_rng *r, int label)
+{
+    const float hue = (float)label / RQ_SCENE_CLASSES + rq_rng_range(r, -0.1f, 0.1f);
+    const float saturation = rq_rng_range(r, 0.6f, 1.0f);
+    return from_hsv(hue, saturation, rq_rng_range(r, 0.6f, 1.0f));
 }
 
 static texture draw_texture(rq_rng *r, int kind)
@@ -187,29 +204,19 @@ static texture draw_texture(rq_rng *r, int kind)
     t.cos_a = cosf(angle);
     t.sin_a = sinf(angle);
     t.phase = rq_rng_range(r, 0, 6.2831853f);
-    t.a = draw_color(r);
-    t.b = draw_color(r);
+    t.a = draw_dull(r);
+    t.b = draw_dull(r);
     return t;
 }
 
-/* Object colours that can be told from both background colours; a bounded search, the best of
- * the tries wins. */
-static void draw_front(scene *s, rq_rng *r)
+static texture draw_surface(rq_rng *r, int label)
 {
-    static const int kinds[] = {BG_GRADIENT, BG_STRIPES, BG_CLOUDS, BG_GRADIENT};
-    s->front = draw_texture(r, kinds[rq_rng_below(r, 4)]);
-    s->front.frequency *= 1.6f;
-    float best = -1;
-    for (int i = 0; i < 12; i++) {
-        const color k = draw_color(r);
-        const float far = fminf(distance(k, s->back.a), distance(k, s->back.b));
-        if (far > best) {
-            best = far;
-            s->front.a = k;
-        }
-    }
+    texture t = draw_texture(r, surfaces[label]);
+    t.frequency = rq_rng_range(r, 2.6f, 3.4f);
+    t.a = draw_bright(r, label);
     for (int i = 0; i < 3; i++)
-        s->front.b.c[i] = s->front.a.c[i] * 0.6f + s->front.b.c[i] * 0.4f;
+        t.b.c[i] = t.a.c[i] * 0.35f;
+    return t;
 }
 
 static scene draw_scene(uint64_t seed, uint32_t split, uint64_t index, int label)
@@ -217,8 +224,8 @@ static scene draw_scene(uint64_t seed, uint32_t split, uint64_t index, int label
     rq_rng r = rq_rng_make(seed, split, index, 0, 0);
     scene s = {.label = label};
     s.back = draw_texture(&r, (int)rq_rng_below(&r, BG_KINDS));
-    draw_front(&s, &r);
-    s.radius = rq_rng_range(&r, 0.42f, 0.72f);
+    s.front = draw_surface(&r, label);
+    s.radius = rq_rng_range(&r, 0.5f, 0.8f);
     const float room = 0.98f - s.radius;
     s.centre.x = rq_rng_range(&r, -room, room);
     s.centre.y = rq_rng_range(&r, -room, room);
@@ -230,12 +237,17 @@ static scene draw_scene(uint64_t seed, uint32_t split, uint64_t index, int label
     return s;
 }
 
-/* How much of the pixel at p is object, 0..1; `pixel` is its width. */
-static float coverage(const scene *s, vec p, float pixel)
+/* The point in the frame of the object, where it is upright and of radius 1. */
+static vec to_object(const scene *s, vec p)
 {
     const float dx = (p.x - s->centre.x) / s->radius, dy = (p.y - s->centre.y) / s->radius;
-    const vec q = {(dx * s->cos_r + dy * s->sin_r) * s->stretch,
-                   (dy * s->cos_r - dx * s->sin_r) / s->stretch};
+    return (vec){(dx * s->cos_r + dy * s->sin_r) * s->stretch,
+                 (dy * s->cos_r - dx * s->sin_r) / s->stretch};
+}
+
+/* How much of the pixel at q is object, 0..1; `pixel` is its width in the picture. */
+static float coverage(const scene *s, vec q, float pixel)
+{
     const float d = shapes[s->label](q) * s->radius / pixel;
     return d <= -0.5f ? 1 : d >= 0.5f ? 0 : 0.5f - d;
 }
@@ -253,8 +265,9 @@ void rq_scene_paint(uint8_t *rgb, uint8_t *mask, int size, uint64_t seed, uint32
     for (int y = 0; y < size; y++) {
         for (int x = 0; x < size; x++, rgb += 3, mask++) {
             const vec p = {((float)x + 0.5f) * pixel - 1, ((float)y + 0.5f) * pixel - 1};
-            const float m = coverage(&s, p, pixel);
-            const color back = texture_at(&s.back, p), front = texture_at(&s.front, p);
+            const vec q = to_object(&s, p);
+            const float m = coverage(&s, q, pixel);
+            const color back = texture_at(&s.back, p), front = texture_at(&s.front, q);
             const float grain = (lattice(s.grain, x, y) - 0.5f) * 0.06f;
             for (int i = 0; i < 3; i++)
                 rgb[i] = to_byte(back.c[i] + (front.c[i] - back.c[i]) * m + grain);

@@ -1,9 +1,10 @@
 /* The demo's pictures: one object of a known class in front of a background that says nothing
  * about the class.
  *
- * Colours, size, place, rotation, texture and the kind of background are drawn independently of
- * the class, so most pixels of a picture are misleading: neighbours by raw pixels are pictures
- * with a similar background. The shape alone is the class. */
+ * A class is a shape, what it is made of, and roughly a hue; neighbouring classes share hues
+ * and some share a surface. Size, place, rotation and everything about the background are drawn
+ * independently of it, and every surface is a kind of background too, so most pixels of a
+ * picture are misleading. */
 #ifndef RQ_TOOLS_DEMO_SCENE_H
 #define RQ_TOOLS_DEMO_SCENE_H
 

@@ -226,11 +226,11 @@ static rq_status put_view(page *g, const rq_dump_item *item, int view, rq_err *e
                          "<div class=\"view\" data-v=\"%d\" style=\"--c:#%06X\"><h3><i>%s</i>"
                          "<span class=\"tag%s\">%s</span><span class=\"dim\">%d px%s",
                          view, (unsigned)rq_dump_view_color(view), name, p->masked ? " on" : "",
-                         p->masked ? "masked" : "plain", size, zoom > 1 ? ", shown " : ""));
+                         p->masked ? "masked" : "plain", size, zoom > 1 ? " shown " : ""));
     if (zoom > 1)
         RQ_TRY(rq_buf_printf(g->out, err, "\xC3\x97%d", zoom));
     RQ_TRY(rq_buf_printf(g->out, err,
-                         " \xC2\xB7 preset %c</span></h3><img alt=\"view %s\" width=\"%d\" "
+                         " \xC2\xB7 %c</span></h3><img alt=\"view %s\" width=\"%d\" "
                          "height=\"%d\" src=\"",
                          'A' + p->preset, name, size * zoom, size * zoom));
     RQ_TRY(rq_png_encode(pixels, size, size, 3, &g->coded, err));
