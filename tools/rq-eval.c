@@ -5,6 +5,7 @@
 // the pixels themselves.
 #include "common/hash.h"
 #include "common/mem.h"
+#include "tools/classes.h"
 #include "tools/cli.h"
 #include "train/checkpoint.h"
 #include "train/knn.h"
@@ -27,6 +28,8 @@ typedef struct request {
 static const char *const nets[] = {"online", "target", NULL};
 static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
 static const char *const precisions[] = {"f32", "bf16", NULL};
+
+enum { MAX_SIZE = 1024 }; /* of the view, pixels */
 
 /* What is evaluated: a network with its weights, or pixels. */
 typedef struct subject {
@@ -54,8 +57,8 @@ typedef struct subject {
          NULL,        "the run's initial weights, running mean 0 and variance 1",                \
          0,           0,                                                                         \
          NULL},                                                                                  \
-        {RQ_OPT_INT, "size", 0,   &(q).size, "PX", "side of the view, 0: as in the run",         \
-         0,          1024,   NULL},                                                              \
+        {RQ_OPT_INT, "size",   0,   &(q).size, "PX", "side of the view, 0: as in the run",       \
+         0,          MAX_SIZE, NULL},                                                            \
         {RQ_OPT_FLOAT,                                                                           \
          "fraction",                                                                             \
          0,                                                                                      \
@@ -94,6 +97,11 @@ static rq_status make_recipe(subject *s, const request *q, const rq_checkpoint *
     RQ_TRY(rq_recipe_preset(&s->eval, "eval", err));
     const double size = config_number(c, "eval-size", (double)s->eval.group[0].size);
     const double fraction = config_number(c, "eval-fraction", (double)s->eval.center_fraction);
+    if (!(size >= 1 && size <= MAX_SIZE && fraction > 0 && fraction <= 1))
+        return rq_fail(err, RQ_BAD_FORMAT,
+                       "the configuration in the checkpoint has a view of %g px and %g of the "
+                       "shorter side; give --ckpt another one",
+                       size, fraction);
     s->eval.group[0].size = q->size > 0 ? q->size : (int)size;
     s->eval.center_fraction = q->fraction > 0 ? q->fraction : (float)fraction;
     return rq_recipe_check(&s->eval, err);
@@ -189,29 +197,6 @@ static rq_feature_opts feature_opts(const request *q)
     return o;
 }
 
-/* Classes of train and val must be the same ones. */
-static rq_status check_classes(const subject *s, int *classes, rq_err *err)
-{
-    *classes = rq_dataset_classes(s->train);
-    if (*classes < 2)
-        return rq_fail(err, RQ_INVALID_ARG,
-                       "the training set has no labels: pack a tree of class folders");
-    if (rq_dataset_classes(s->val) > *classes)
-        return rq_fail(err, RQ_INVALID_ARG,
-                       "the validation set has %d classes, the training set %d",
-                       rq_dataset_classes(s->val), *classes);
-    for (int i = 0; i < rq_dataset_classes(s->val); i++) {
-        const char *a = rq_dataset_class_name(s->train, i);
-        const char *b = rq_dataset_class_name(s->val, i);
-        if (a != NULL && b != NULL && strcmp(a, b) != 0)
-            return rq_fail(err, RQ_INVALID_ARG,
-                           "class %d is \"%.80s\" in the training set and \"%.80s\" in the "
-                           "validation set: pack both from the same classes",
-                           i, a, b);
-    }
-    return RQ_OK;
-}
-
 static void print_protocol(const subject *s)
 {
     char train[32], val[32];
@@ -253,8 +238,8 @@ static rq_status knn(const subject *s, const request *q, rq_knn_result *result, 
     rq_features train = {0}, val = {0};
     const rq_feature_source src = source_of(s);
     const rq_feature_opts fo = feature_opts(q);
-    int classes;
-    rq_status st = check_classes(s, &classes, err);
+    const int classes = rq_dataset_classes(s->train);
+    rq_status st = rq_check_classes(s->train, s->val, err);
     if (st == RQ_OK)
         st = rq_features_extract(&train, &src, s->train, &s->eval, &fo, err);
     if (st == RQ_OK)
@@ -386,9 +371,9 @@ static uint64_t backbone_hash(const subject *s)
 static rq_status linear(const subject *s, const request *q, probe_result *r, rq_err *err)
 {
     rq_features train = {0}, val = {0};
-    int classes;
+    const int classes = rq_dataset_classes(s->train);
     RQ_TRY(rq_linear_probe_opts_check(&q->probe, err));
-    RQ_TRY(check_classes(s, &classes, err));
+    RQ_TRY(rq_check_classes(s->train, s->val, err));
     const uint64_t before = backbone_hash(s);
     rq_status st = probe_on(s, q, &train, &val, classes, r, err);
     rq_features_free(&train);

@@ -7,6 +7,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/pool.h"
+#include "tools/classes.h"
 #include "tools/cli.h"
 #include "tools/presets.h"
 #include "tools/recipe_opts.h"
@@ -274,9 +275,7 @@ static void print_plan(const settings *s, const rq_backend *b, const rq_dataset 
 static void print_result(const settings *s, const rq_run_result *r, rq_status st)
 {
     char time[32], images[32];
-    const char *state = st == RQ_OK      ? "done"
-                        : st == RQ_SAVED ? "stopped, run again to continue"
-                                         : "failed";
+    const char *state = st == RQ_OK ? "done" : "stopped, run again to continue";
     if (rq_cli.json) {
         rq_buf path = {0};
         if (rq_json_append_string(&path, r->checkpoint, NULL) == RQ_OK)
@@ -311,6 +310,8 @@ static rq_status train(settings *s, const rq_opt *table, rq_run_result *result, 
     rq_status st = open_data(s->data, &data, err);
     if (st == RQ_OK && s->val != NULL)
         st = open_data(s->val, &val, err);
+    if (st == RQ_OK && s->val != NULL && s->run.eval_every > 0)
+        st = rq_check_classes(data, val, err);
     if (st == RQ_OK)
         st = make_backend(s, &b, err);
     if (st == RQ_OK)
@@ -342,12 +343,14 @@ static int run_command(int argc, char **argv)
     if (s.out == NULL)
         return rq_cli_usage("where to? give --out DIR, a folder for the run");
     rq_err err = {0};
-    rq_run_result result = {0};
+    rq_run_result result = {.knn = -1, .best_knn = -1};
     const rq_status st = train(&s, table, &result, &err);
     if (st == RQ_OK || st == RQ_SAVED) {
         print_result(&s, &result, st);
         return rq_status_exit_code(st);
     }
+    if (rq_cli.json)
+        print_result(&s, &result, st);
     if (result.checkpoint[0] != '\0')
         fprintf(stderr, "the last good checkpoint is %s\n", result.checkpoint);
     return rq_cli_fail(&err);

@@ -37,6 +37,7 @@ expect 2 'negatives' rq-train run --data data --out r $tiny --negatives 0
 expect 2 'do not fill one batch' rq-train run --data data --out r --arch resnet18 --batch 4000
 expect 2 'one large view' rq-train run --data data --out r --large 0
 expect 2 'pack both from the same classes' rq-eval knn --raw-pixels --size 8 --fraction 1 --train data --val other-data
+expect 2 'pack both from the same classes' rq-train run --data data --val other-data --out r $tiny --steps 1 --eval-every 1
 expect 2 '--run DIR' rq-eval knn --train data --val data
 expect 2 '--train DIR' rq-eval knn --run r
 expect 2 'exclude' rq-eval linear --run r --ckpt c --train data --val data
@@ -45,6 +46,8 @@ expect 2 '-o FILE' rq-train export --run r
 
 # inputs and outputs
 expect 3 'missing' rq-train run --data missing --out r $tiny
+expect 3 'missing' rq-train run --data missing --out r $tiny --json
+grep -q '^{"state":"failed",.*}$' out.txt || fail "no JSON line of a failed run: $(cat out.txt)"
 expect 3 'missing' rq-eval knn --ckpt missing --train data --val data
 expect 3 'no checkpoint' rq-eval knn --run missing --train data --val data
 expect 5 'not a safetensors file' rq-train export --ckpt data/dataset.json -o e.safetensors
