@@ -301,6 +301,11 @@ static rq_status pump(build *b, rq_err *err)
 static rq_status begin(build *b, const char *dir, rq_masks *masks, rq_err *err)
 {
     RQ_TRY(check_opts(b->opts, err));
+    if (rq_source_classes(b->src) > RQ_MAX_CLASSES)
+        return rq_fail(err, RQ_LIMIT,
+                       "the source has %d classes, a dataset holds at most %d; name the folder "
+                       "above the class folders",
+                       rq_source_classes(b->src), RQ_MAX_CLASSES);
     RQ_TRY(rq_folder_open(&b->folder, dir, b->opts->name, b->opts->replace, err));
     char *path = rq_path_join(dir, RQ_REPORT_FILE);
     if (!path)

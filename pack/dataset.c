@@ -93,7 +93,7 @@ static rq_status check_labels(rq_dataset *ds, rq_err *err)
     for (uint64_t i = 0; i < ds->count; i++) {
         const rq_index_entry *e = &ds->entries[i];
         ds->masks += e->flags & RQ_ENTRY_HAS_MASK;
-        if (single && e->label >= ds->classes && e->label < INT32_MAX)
+        if (single && e->label >= ds->classes) // the index holds none of RQ_MAX_CLASSES or more
             ds->classes = e->label + 1;
         if (e->label >= ds->classes || (!single && ds->classes > 0 && e->label < 0))
             return rq_fail(err, RQ_BAD_FORMAT,

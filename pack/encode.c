@@ -100,12 +100,15 @@ static rq_status look(rq_encoder *e, const rq_record *rec, rq_image_info *info,
     // The header alone decides between planes as coded and full RGB; a file that has no header
     // fails in the decoder, with the better sentence.
     *kept = e->encoding;
-    if (rq_probe(rec->data, rec->size, &e->limits, &header, NULL) == RQ_OK)
+    rq_err trouble = {0};
+    rq_status st = rq_probe(rec->data, rec->size, &e->limits, &header, &trouble);
+    if (st == RQ_OOM)
+        return rq_fail(failure, st, "%s", trouble.text);
+    if (st == RQ_OK)
         *kept = choose_encoding(e->encoding, &header);
-    const rq_status st =
-        *kept == RQ_ENCODING_RAW
-            ? rq_decode_rgb(e->decoder, rec->data, rec->size, false, &e->image, info, failure)
-            : rq_decode(e->decoder, rec->data, rec->size, false, &e->image, info, failure);
+    st = *kept == RQ_ENCODING_RAW
+             ? rq_decode_rgb(e->decoder, rec->data, rec->size, false, &e->image, info, failure)
+             : rq_decode(e->decoder, rec->data, rec->size, false, &e->image, info, failure);
     if (st == RQ_OK && (e->image.width > RQ_MAX_SIDE || e->image.height > RQ_MAX_SIDE))
         return rq_fail(failure, RQ_LIMIT, "a side is longer than %d pixels", RQ_MAX_SIDE);
     return st;

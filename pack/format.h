@@ -17,7 +17,9 @@ enum {
     RQ_MAX_SIDE = 65535,            /* width and height */
     RQ_MAX_SHARD_SAMPLES = 1 << 24,
     RQ_MAX_SHARDS = 65535,
-    RQ_MAX_WINDOW_LOG = 27 /* so that every zstd decoder accepts a frame */
+    RQ_MAX_CLASSES = 1 << 20, /* labels are below: what is counted per class stays small */
+    RQ_MAX_END_BYTES = 2048,  /* the end frame: 1,024 zero bytes, compressed or not */
+    RQ_MAX_WINDOW_LOG = 27    /* so that every zstd decoder accepts a frame */
 };
 #define RQ_MAGIC_INDEX_FRAME 0x184D2A50u /* zstd skippable frame that holds the index */
 #define RQ_MAGIC_TABLE_FRAME 0x184D2A5Eu /* zstd skippable frame of the seekable format */

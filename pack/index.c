@@ -173,8 +173,8 @@ static bool entry_sound(const rq_index_entry *e)
     if (e->stored_bytes < MIN_FRAME_BYTES || e->stored_bytes > RQ_MAX_STORED_BYTES ||
         e->raw_bytes > RQ_MAX_RAW_BYTES || e->raw_bytes % RQ_USTAR_BLOCK != 0)
         return false;
-    if (e->label < -1 || e->width < 1 || e->width > RQ_MAX_SIDE || e->height < 1 ||
-        e->height > RQ_MAX_SIDE || e->encoding < RQ_ENCODING_JPEG ||
+    if (e->label < -1 || e->label >= RQ_MAX_CLASSES || e->width < 1 || e->width > RQ_MAX_SIDE ||
+        e->height < 1 || e->height > RQ_MAX_SIDE || e->encoding < RQ_ENCODING_JPEG ||
         e->encoding > RQ_ENCODING_RAW || e->flags > RQ_ENTRY_HAS_MASK)
         return false;
     if (e->image_offset != RQ_USTAR_BLOCK || e->image_bytes == 0 || image_end > e->raw_bytes)
@@ -219,6 +219,9 @@ rq_status rq_index_decode(const uint8_t *data, size_t n, uint64_t file_bytes,
         masks += e->flags & RQ_ENTRY_HAS_MASK;
     }
     const uint8_t *row = table + TABLE_HEADER_BYTES + n * TABLE_ENTRY_BYTES;
+    if (tail->end_bytes > RQ_MAX_END_BYTES)
+        return rq_fail(err, RQ_BAD_FORMAT, "the end frame has %u bytes, more than %d",
+                       tail->end_bytes, RQ_MAX_END_BYTES);
     if (tail->end_offset != at || tail->end_bytes != frames_end - at || masks != tail->masks)
         return rq_fail(err, RQ_BAD_FORMAT, "the frames of the index do not fill the file");
     if (rq_get_le32(table) != RQ_MAGIC_TABLE_FRAME ||

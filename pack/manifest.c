@@ -215,8 +215,9 @@ static rq_status parse_lists(rq_manifest *m, const cJSON *root, rq_err *err)
                            RQ_MANIFEST_FILE);
         RQ_TRY(rq_manifest_add_class(m, item->valuestring, err));
     }
-    if (m->n_classes > INT32_MAX)
-        return rq_fail(err, RQ_BAD_FORMAT, "%s: too many classes", RQ_MANIFEST_FILE);
+    if (m->n_classes > RQ_MAX_CLASSES)
+        return rq_fail(err, RQ_LIMIT, "%s: more than %d classes", RQ_MANIFEST_FILE,
+                       RQ_MAX_CLASSES);
     RQ_TRY(rq_json_get_array(root, "shards", &list, RQ_MANIFEST_FILE, err));
     uint64_t samples = 0;
     cJSON_ArrayForEach(item, list)

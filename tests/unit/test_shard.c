@@ -158,7 +158,9 @@ static void entry_lies_are_refused(void **state)
     lie32(s, e + 12, rq_get_le32(e + 12) + 1);   // not a multiple of 512
     lie32(s, e + 12, rq_get_le32(e + 12) + 512); // the table says otherwise
     lie32(s, e + 32, 0x80000000u);               // label
-    lie32(s, e + 36, 0);                         // width
+    lie32(s, e + 32, RQ_MAX_CLASSES);
+    lie32(s, e + 32, 0x7FFFFFFEu);
+    lie32(s, e + 36, 0); // width
     lie32(s, e + 36, 65536);
     lie32(s, e + 40, 0);                            // height
     lie32(s, e + 44, rq_get_le32(e + 44) & ~0xFFu); // encoding 0
@@ -194,6 +196,38 @@ static void counts_that_lie_are_refused(void **state)
     const uint32_t lies[] = {0, 1, 2, 3, 6, 8, 9, 1000, 1u << 24, 0x08000000u, 0xFFFFFFFFu};
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++)
         lie32(s, footer, lies[i]);
+}
+
+// The greatest label and end frame are taken, one more is not, in tails without any other
+// fault.
+static void limits_of_labels_and_the_end_frame(void **state)
+{
+    const struct {
+        int32_t label;
+        uint32_t end_bytes;
+        rq_status expected;
+    } cases[] = {{RQ_MAX_CLASSES - 1, RQ_MAX_END_BYTES, RQ_OK},
+                 {RQ_MAX_CLASSES, RQ_MAX_END_BYTES, RQ_BAD_FORMAT},
+                 {-1, RQ_MAX_END_BYTES + 1, RQ_BAD_FORMAT},
+                 {0, 1u << 30, RQ_BAD_FORMAT}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const rq_index_entry e = {.stored_bytes = 100,
+                                  .raw_bytes = 2048,
+                                  .label = cases[i].label,
+                                  .width = 1,
+                                  .height = 1,
+                                  .encoding = RQ_ENCODING_RAW,
+                                  .image_offset = 512,
+                                  .image_bytes = 12};
+        rq_index_tail tail = {.end_offset = 100, .end_bytes = cases[i].end_bytes}, back;
+        rq_index_entry read;
+        rq_buf buf = {0};
+        assert_int_equal(rq_index_encode(&e, 1, &tail, &buf, NULL), RQ_OK);
+        assert_int_equal(rq_index_decode(buf.data, 1, tail.file_bytes, &read, &back, NULL),
+                         cases[i].expected);
+        rq_buf_free(&buf);
+    }
 }
 
 static void newer_version_says_so(void **state)
@@ -295,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(entry_lies_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(table_lies_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_that_lie_are_refused, setup, teardown),
+        cmocka_unit_test(limits_of_labels_and_the_end_frame),
         cmocka_unit_test_setup_teardown(newer_version_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(other_files_are_no_shards, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shard_needs_a_sample, setup, teardown),
