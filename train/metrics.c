@@ -24,9 +24,17 @@ struct rq_metrics {
     rq_buf line;
 };
 
+/* Does the line have this metric? */
+static bool has_metric(const char *line, size_t bytes, const char *name)
+{
+    char key[64];
+    const int n = name != NULL ? snprintf(key, sizeof key, ",\"%s\":", name) : 0;
+    return n > 0 && (size_t)n < sizeof key && memmem(line, bytes, key, (size_t)n) != NULL;
+}
+
 /* Bytes of the whole lines whose step is <= step: steps ascend, so the first other line ends
- * it. */
-static size_t kept_bytes(const char *text, size_t bytes, uint64_t step)
+ * it; a line of `step` with the metric `again` does too. */
+static size_t kept_bytes(const char *text, size_t bytes, uint64_t step, const char *again)
 {
     size_t at = 0;
     while (at < bytes) {
@@ -35,18 +43,20 @@ static size_t kept_bytes(const char *text, size_t bytes, uint64_t step)
         if (end == NULL || sscanf(text + at, "{\"step\":%" SCNu64, &line_step) != 1 ||
             line_step > step)
             break;
+        if (line_step == step && has_metric(text + at, (size_t)(end - text) - at, again))
+            break;
         at = (size_t)(end - text) + 1;
     }
     return at;
 }
 
 /* Cuts the file at the last line that counts and stands behind it. */
-static rq_status rewind_to(rq_metrics *m, uint64_t step, rq_err *err)
+static rq_status rewind_to(rq_metrics *m, uint64_t step, const char *again, rq_err *err)
 {
     rq_buf text = {0};
     rq_status st = rq_file_read(m->path, MAX_FILE_BYTES, &text, err);
     if (st == RQ_OK) {
-        const off_t keep = (off_t)kept_bytes((const char *)text.data, text.size, step);
+        const off_t keep = (off_t)kept_bytes((const char *)text.data, text.size, step, again);
         if (ftruncate(m->fd, keep) != 0 || lseek(m->fd, keep, SEEK_SET) < 0)
             st = rq_fail_errno(err, "cannot cut %.300s back to step %" PRIu64, m->path, step);
     }
@@ -54,7 +64,8 @@ static rq_status rewind_to(rq_metrics *m, uint64_t step, rq_err *err)
     return st;
 }
 
-rq_status rq_metrics_open(rq_metrics **out, const char *path, uint64_t step, rq_err *err)
+rq_status rq_metrics_open(rq_metrics **out, const char *path, uint64_t step, const char *again,
+                          rq_err *err)
 {
     *out = NULL;
     rq_metrics *m = rq_calloc(1, sizeof *m);
@@ -70,7 +81,7 @@ rq_status rq_metrics_open(rq_metrics **out, const char *path, uint64_t step, rq_
             st = rq_fail_errno(err, "cannot open %.300s for writing", path);
     }
     if (st == RQ_OK)
-        st = rewind_to(m, step, err);
+        st = rewind_to(m, step, again, err);
     if (st != RQ_OK)
         rq_metrics_close(&m);
     *out = m;

@@ -24,9 +24,10 @@ typedef struct rq_metric {
 typedef struct rq_metrics rq_metrics;
 
 /* Opens for appending behind the last whole line whose step is <= `step`; what follows is cut
- * off. Creates the file. */
+ * off, and so is a line of `step` itself that has the metric `again`, which the caller is about
+ * to write anew (NULL: none). Creates the file. */
 RQ_NODISCARD rq_status rq_metrics_open(rq_metrics **out, const char *path, uint64_t step,
-                                       rq_err *err);
+                                       const char *again, rq_err *err);
 /* Flushes what it can and closes; NULL is fine. */
 void rq_metrics_close(rq_metrics **m);
 /* Appends {"step": step, "name": value, ...}. */

@@ -9,10 +9,14 @@
 #include "common/file.h"
 #include "train/metrics.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 typedef struct run {
     rq_backend *backend;
@@ -27,6 +31,7 @@ typedef struct run {
     rq_collapse_alarm alarm;
     uint64_t started_ns, reported_ns, reported_step, wait_ns, reported_wait_ns;
     uint64_t saved_step;
+    int lock;          /* held while this process works in the folder; -1: none */
     bool eval_pending; /* the evaluation of the saved step was cut short */
 } run;
 
@@ -474,7 +479,28 @@ static rq_status open_metrics(const run *r, rq_metrics **m, const char *name, rq
 {
     char *path;
     RQ_TRY(in_folder(r, name, &path, err));
-    const rq_status st = rq_metrics_open(m, path, rq_trainer_done(r->trainer), err);
+    /* An evaluation that is to be repeated may have got as far as its line the last time. */
+    const char *again = r->eval_pending ? "knn" : NULL;
+    const rq_status st = rq_metrics_open(m, path, rq_trainer_done(r->trainer), again, err);
+    rq_free(path);
+    return st;
+}
+
+/* Two processes in one folder would mix their metrics and prune each other's checkpoints. The
+ * kernel gives the lock up with the process, however it ends; the empty file stays. */
+static rq_status lock_folder(run *r, rq_err *err)
+{
+    char *path;
+    RQ_TRY(in_folder(r, "lock", &path, err));
+    rq_status st = RQ_OK;
+    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (r->lock < 0)
+        st = rq_fail_errno(err, "cannot open %.300s for writing", path);
+    else if (flock(r->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        st = rq_fail(err, RQ_INVALID_ARG,
+                     "another process is training in %.300s: wait for its end, or use another "
+                     "--out",
+                     r->o->out);
     rq_free(path);
     return st;
 }
@@ -501,6 +527,7 @@ static rq_status prepare(run *r, rq_err *err)
         return rq_fail(err, RQ_INVALID_ARG,
                        "online kNN needs a dataset with labels: use --eval-every 0");
     RQ_TRY(rq_mkdirs(r->o->out, err));
+    RQ_TRY(lock_folder(r, err));
     RQ_TRY(rq_trainer_create(&r->trainer, r->backend, r->c, &r->plan, err));
     RQ_TRY(resume(r, err));
     r->result->first_step = r->saved_step = rq_trainer_done(r->trainer);
@@ -517,7 +544,7 @@ rq_status rq_run(rq_run_result *result, rq_backend *backend, const rq_train_conf
                  const rq_run_opts *o, rq_err *err)
 {
     *result = (rq_run_result){.knn = -1, .best_knn = -1};
-    run r = {.backend = backend, .c = config, .o = o, .result = result};
+    run r = {.backend = backend, .c = config, .o = o, .result = result, .lock = -1};
     r.started_ns = r.reported_ns = rq_clock_ns();
     rq_status st = prepare(&r, err);
     r.reported_step = result->first_step;
@@ -530,5 +557,7 @@ rq_status rq_run(rq_run_result *result, rq_backend *backend, const rq_train_conf
     rq_metrics_close(&r.metrics);
     rq_metrics_close(&r.timing);
     rq_trainer_destroy(&r.trainer);
+    if (r.lock >= 0)
+        close(r.lock);
     return st;
 }

@@ -3,9 +3,10 @@
  *
  * The run folder holds config.txt (effective configuration), metrics.jsonl (a function of
  * configuration and data alone), timing.jsonl (what depends on the machine), and the newest
- * checkpoints. A run that finds checkpoints goes on from the newest whole one. On the CPU
- * backends, with the same number of threads, a run that was stopped or killed and resumed any
- * number of times gives the bytes of one that was not. */
+ * checkpoints; `lock` keeps a second process out while the first one lives. A run that finds
+ * checkpoints goes on from the newest whole one. On the CPU backends, with the same number
+ * of threads, a run that was stopped or killed and resumed any number of times gives the
+ * bytes of one that was not. */
 #ifndef RQ_TRAIN_RUN_H
 #define RQ_TRAIN_RUN_H
 

@@ -13,7 +13,7 @@ static void write_steps(const char *path, uint64_t resume, uint64_t from, uint64
 {
     rq_metrics *m = NULL;
     rq_err err = {0};
-    assert_ok(rq_metrics_open(&m, path, resume, &err), &err);
+    assert_ok(rq_metrics_open(&m, path, resume, NULL, &err), &err);
     for (uint64_t s = from; s <= to; s++) {
         const rq_metric v[] = {{"loss", 1.0 / (double)s}, {"std", NAN}};
         assert_ok(rq_metrics_write(m, s, v, 2, &err), &err);
@@ -82,8 +82,28 @@ static void test_garbage(void **state)
     assert_non_null(strstr((const char *)b.data, "\n{\"step\":6,"));
     rq_buf_free(&b);
     rq_metrics *m = NULL;
-    assert_true(rq_metrics_open(&m, "no/such/file", 0, &err) != RQ_OK);
+    assert_true(rq_metrics_open(&m, "no/such/file", 0, NULL, &err) != RQ_OK);
     assert_null(m);
+}
+
+/* The line that is to be written again goes; the same metric at other steps stays. */
+static void test_again(void **state)
+{
+    static const char kept[] = "{\"step\":1,\"loss\":1}\n{\"step\":1,\"epoch\":1,\"knn\":0.5}\n"
+                               "{\"step\":2,\"loss\":1}\n";
+    static const char line[] = "{\"step\":2,\"epoch\":2,\"knn\":0.5}\n";
+    rq_err err = {0};
+    rq_metrics *m = NULL;
+    char text[256];
+    snprintf(text, sizeof text, "%s%s", kept, line);
+    for (int again = 0; again < 2; again++) {
+        assert_ok(rq_file_write_atomic("again", text, strlen(text), &err), &err);
+        assert_ok(rq_metrics_open(&m, "again", 2, again ? "knn" : NULL, &err), &err);
+        rq_metrics_close(&m);
+        rq_buf b = slurp("again");
+        assert_string_equal((const char *)b.data, again ? kept : text);
+        rq_buf_free(&b);
+    }
 }
 
 int main(void)
@@ -92,6 +112,7 @@ int main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_any_cut),
         cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_again),
     };
     return cmocka_run_group_tests(tests, test_enter_temp_dir, test_remove_temp_dir);
 }
