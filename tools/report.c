@@ -30,7 +30,7 @@ static const struct {
     bool smooth;
 } known[] = {
     {"Loss", "", {"loss"}, true},
-    {"kNN accuracy", "", {"knn", "knn_top1", "knn_accuracy"}, false},
+    {"kNN accuracy", "", {"knn"}, false},
     {"Terms", "before their weights", {"contrastive", "invariance"}, false},
     {"Agreement",
      "share of anchors whose own other view is the most similar candidate",
@@ -138,28 +138,11 @@ static rq_status tile(rq_buf *out, const char *kind, const char *value, const ch
     return rq_buf_printf(out, err, "</small></div>");
 }
 
-/* Accuracies are written as fractions or as percent by whoever wrote them. */
-static double percent(double v)
-{
-    return v <= 1 ? v * 100 : v;
-}
-
-static const rq_curve *find_knn(const rq_curves *c)
-{
-    static const char *const names[] = {"knn", "knn_top1", "knn_accuracy"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const rq_curve *k = rq_curves_find(c, names[i]);
-        if (k != NULL)
-            return k;
-    }
-    return NULL;
-}
-
 static rq_status put_tiles(rq_buf *out, const run *r, rq_err *err)
 {
     const rq_curves *m = &r->metrics;
     const rq_curve *loss = rq_curves_find(m, "loss"), *std = rq_curves_find(m, "std");
-    const rq_curve *knn = find_knn(m), *epoch = rq_curves_find(m, "epoch");
+    const rq_curve *knn = rq_curves_find(m, "knn"), *epoch = rq_curves_find(m, "epoch");
     const rq_curve *step = rq_curves_find(m, "step");
     const rq_curve *speed = rq_curves_find(&r->timing, "images_per_s");
     char value[96], count[32];
@@ -180,9 +163,9 @@ static rq_status put_tiles(rq_buf *out, const run *r, rq_err *err)
                     last(std) < 0.1 ? "spread: collapsed?" : "spread of the embeddings", err));
     }
     if (knn != NULL) {
-        snprintf(value, sizeof value, "%.1f %%", percent(last(knn)));
+        snprintf(value, sizeof value, "%.1f %%", 100 * last(knn));
         RQ_TRY(tile(out, "", value, "kNN, last", err));
-        snprintf(value, sizeof value, "%.1f %%", percent(best(knn)));
+        snprintf(value, sizeof value, "%.1f %%", 100 * best(knn));
         RQ_TRY(tile(out, "good", value, "kNN, best", err));
     }
     if (speed != NULL) {
