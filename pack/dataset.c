@@ -373,10 +373,9 @@ rq_status rq_reader_decode(rq_reader *r, const rq_sample *sample, rq_image *img,
 {
     const rq_index_entry *e = &r->ds->entries[sample->place];
     rq_err inner = {0};
-    rq_status st;
-    if (sample->encoding == RQ_ENCODING_DCT)
-        st = rq_fail(&inner, RQ_UNSUPPORTED, "this program cannot decode `dct` images");
-    else
+    rq_status st =
+        rq_frame_check_codec(sample->encoding, sample->image, sample->image_bytes, &inner);
+    if (st == RQ_OK)
         st =
             rq_decode(r->decoder, sample->image, sample->image_bytes, false, img, NULL, &inner);
     if (st == RQ_OK && (img->width != sample->width || img->height != sample->height))

@@ -6,6 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/hash.h"
+#include "ingest/codec.h"
 #include "pack/key.h"
 #include "pack/ustar.h"
 
@@ -50,6 +51,23 @@ const char *rq_frame_extension(rq_encoding encoding, const uint8_t *image, size_
         return bytes >= 2 && image[1] == '5' ? "pgm" : "ppm";
     }
     return "bin";
+}
+
+rq_status rq_frame_check_codec(rq_encoding encoding, const uint8_t *image, size_t bytes,
+                               rq_err *err)
+{
+    if (encoding == RQ_ENCODING_DCT)
+        return rq_fail(err, RQ_UNSUPPORTED, "this program cannot decode `dct` images");
+    const rq_codec expected = encoding == RQ_ENCODING_JPEG   ? RQ_CODEC_JPEG
+                              : encoding == RQ_ENCODING_AVIF ? RQ_CODEC_AVIF
+                                                             : RQ_CODEC_PNM;
+    const rq_codec found = rq_codec_sniff(image, bytes);
+    if (found != expected)
+        return rq_fail(err, RQ_BAD_FORMAT, "the index says `%s`, but the picture is %s",
+                       rq_encoding_name(encoding),
+                       found == RQ_CODEC_UNKNOWN ? "none of the known kinds"
+                                                 : rq_codec_name(found));
+    return RQ_OK;
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */

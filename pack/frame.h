@@ -37,6 +37,11 @@ void rq_frame_coder_fini(rq_frame_coder *c);
 /* Extension of the image member: by encoding, for RAW by the P6 or P5 it begins with. */
 const char *rq_frame_extension(rq_encoding encoding, const uint8_t *image, size_t bytes);
 
+/* Whether the image begins like what its encoding says it is: raw with a PNM, jpeg with a JPEG,
+ * avif with an AVIF. BAD_FORMAT; UNSUPPORTED for `dct`, which this version cannot decode. */
+RQ_NODISCARD rq_status rq_frame_check_codec(rq_encoding encoding, const uint8_t *image,
+                                            size_t bytes, rq_err *err);
+
 /* Encodes m into frame (replaced). Of *e, encoding, label, width, height and id are inputs;
  * stored_bytes, raw_bytes, hash, flags and the places of image and mask are filled in. The
  * frame is decoded again and compared before it is returned. LIMIT when the members together

@@ -79,8 +79,7 @@ static rq_status check_meta(const rq_members *m, const rq_index_entry *e, rq_err
 static rq_status check_picture(worker *w, const rq_members *m, const rq_index_entry *e,
                                rq_err *err)
 {
-    if (e->encoding == RQ_ENCODING_DCT)
-        return rq_fail(err, RQ_UNSUPPORTED, "this program cannot decode `dct` images");
+    RQ_TRY(rq_frame_check_codec((rq_encoding)e->encoding, m->image, m->image_bytes, err));
     RQ_TRY(rq_decode(w->decoder, m->image, m->image_bytes, false, &w->image, NULL, err));
     if (w->image.width != (int)e->width || w->image.height != (int)e->height)
         return rq_fail(err, RQ_BAD_FORMAT, "the picture is %d x %d, the index says %u x %u",

@@ -50,18 +50,32 @@ static rq_status list_json(const rq_dataset *ds, rq_reader *r, uint64_t i, rq_er
     return RQ_OK;
 }
 
+// Class names come from folders and archives: control bytes, an escape above all, must not
+// reach the terminal. Cut where no column needs more.
+static const char *printable(char *out, size_t bytes, const char *text)
+{
+    snprintf(out, bytes, "%s", text);
+    for (unsigned char *c = (unsigned char *)out; *c; c++)
+        if (*c < 32 || *c == 127)
+            *c = '?';
+    return out;
+}
+
 static rq_status list_line(const rq_dataset *ds, rq_reader *r, uint64_t i, rq_err *err)
 {
     int shard;
     const rq_index_entry *e = rq_dataset_entry(ds, i, &shard);
     const char *name = rq_dataset_class_name(ds, e->label);
+    char shown[512];
     printf("%8" PRIu64 " %8" PRIu64 " %5d %-12s %5ux%-5u %-4s %9u%s", i, e->id, e->label,
-           name ? name : "-", e->width, e->height, rq_encoding_name((rq_encoding)e->encoding),
-           e->image_bytes, e->flags & RQ_ENTRY_HAS_MASK ? " +mask" : "      ");
+           printable(shown, sizeof shown, name ? name : "-"), e->width, e->height,
+           rq_encoding_name((rq_encoding)e->encoding), e->image_bytes,
+           e->flags & RQ_ENTRY_HAS_MASK ? " +mask" : "      ");
     if (r) {
         rq_sample s;
         RQ_TRY(rq_reader_get(r, i, &s, err));
-        printf("  %s  %s@%" PRIu64, s.key, rq_dataset_shard_name(ds, shard), e->offset);
+        printf("  %s  %s@%" PRIu64, printable(shown, sizeof shown, s.key),
+               rq_dataset_shard_name(ds, shard), e->offset);
     }
     printf("\n");
     return RQ_OK;

@@ -228,6 +228,49 @@ static void deep_decodes_pictures(void **state)
     rq_frame_coder_fini(&c);
 }
 
+/* An intact picture in an entry of another encoding: deep looks, and so does the reader. */
+static void pictures_of_another_encoding_are_found(void **state)
+{
+    char *path = path_in(*state, "s.tar.zst");
+    const char image[] = "P5\n2 2\n255\nabcd",
+               meta[] = "{\"name\": \"x\", \"width\": 2, \"height\": 2}";
+    const rq_encoding encodings[] = {RQ_ENCODING_RAW, RQ_ENCODING_JPEG, RQ_ENCODING_AVIF};
+    rq_frame_coder c = {0};
+    rq_buf frame = {0};
+    for (int i = 0; i < 3; i++) {
+        rq_index_entry e = {.width = 2, .height = 2, .encoding = (uint8_t)encodings[i]};
+        const rq_members m = {.key = "k",
+                              .image = (const uint8_t *)image,
+                              .image_bytes = sizeof image - 1,
+                              .meta = meta,
+                              .meta_bytes = sizeof meta - 1};
+        rq_shard_writer *w;
+        rq_manifest_shard info;
+        rq_verify_result r;
+        heard h;
+        assert_int_equal(rq_frame_encode(&c, 3, &m, &e, &frame, NULL), RQ_OK);
+        assert_int_equal(rq_shard_writer_create(&w, path, NULL), RQ_OK);
+        assert_int_equal(rq_shard_writer_append(w, &e, frame.data, NULL), RQ_OK);
+        assert_int_equal(rq_shard_writer_finish(&w, &info, NULL), RQ_OK);
+        assert_int_equal(verify(path, true, 1, &r, &h), i == 0 ? RQ_OK : RQ_BAD_CHECKSUM);
+        assert_int_equal(r.damaged_samples, i > 0);
+        rq_dataset *ds;
+        rq_reader *reader;
+        rq_sample s;
+        rq_image picture = {0};
+        assert_int_equal(rq_dataset_open(&ds, path, NULL), RQ_OK);
+        assert_int_equal(rq_reader_create(&reader, ds, NULL), RQ_OK);
+        assert_int_equal(rq_reader_get(reader, 0, &s, NULL), RQ_OK);
+        assert_int_equal(rq_reader_decode(reader, &s, &picture, NULL),
+                         i == 0 ? RQ_OK : RQ_BAD_FORMAT);
+        rq_image_free(&picture);
+        rq_reader_destroy(&reader);
+        rq_dataset_close(&ds);
+    }
+    rq_buf_free(&frame);
+    rq_frame_coder_fini(&c);
+}
+
 static void what_cannot_be_examined_is_an_error(void **state)
 {
     rq_verify_result r;
@@ -243,10 +286,15 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(intact_is_ok_at_any_thread_count),    T(every_flipped_bit_is_found),
-        T(every_truncation_and_edit_is_found),  T(damaged_frames_are_counted_and_named),
-        T(other_shards_are_still_checked),      T(an_intact_foreign_shard_is_found),
-        T(ids_given_twice_are_found),           T(deep_decodes_pictures),
+        T(intact_is_ok_at_any_thread_count),
+        T(every_flipped_bit_is_found),
+        T(every_truncation_and_edit_is_found),
+        T(damaged_frames_are_counted_and_named),
+        T(other_shards_are_still_checked),
+        T(an_intact_foreign_shard_is_found),
+        T(ids_given_twice_are_found),
+        T(deep_decodes_pictures),
+        T(pictures_of_another_encoding_are_found),
         T(what_cannot_be_examined_is_an_error),
     };
 #undef T
