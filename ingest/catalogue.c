@@ -134,6 +134,7 @@ rq_status rq_catalogue_visit(rq_catalogue *c, const char *where, rq_err *err)
 {
     if (c->visited++ < c->opts.max_entries)
         return RQ_OK;
-    return rq_fail(err, RQ_LIMIT, "%s: more than %llu entries", where,
+    return rq_fail(err, RQ_LIMIT,
+                   "%s: more than %llu entries; give a folder or archive of fewer files", where,
                    (unsigned long long)c->opts.max_entries);
 }

@@ -6,6 +6,7 @@
 
 #include "common/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,7 +20,10 @@ rq_status rq_masks_open(rq_masks **out, const char *dir, rq_err *err)
     *out = NULL;
     struct stat st;
     if (stat(dir, &st) != 0)
-        return rq_fail_errno(err, "folder of masks '%s'", dir);
+        return errno == ENOENT || errno == ENOTDIR
+                   ? rq_fail(err, RQ_NOT_FOUND,
+                             "there is no folder of masks '%s'; check the path", dir)
+                   : rq_fail_errno(err, "cannot open the folder of masks '%s'", dir);
     if (!S_ISDIR(st.st_mode))
         return rq_fail(err, RQ_NOT_FOUND, "'%s' is not a folder; give a folder of masks", dir);
     rq_masks *m = rq_calloc(1, sizeof *m);
