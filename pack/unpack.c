@@ -106,6 +106,20 @@ static rq_status put_below(const char *dir, const char *name, const void *data, 
     return st;
 }
 
+// The mask's name from the image's: its stem, by which a build finds it again, unless the key
+// says that another image has the same stem (x.jpg, x.jpeg). Such a key differs from the plain
+// one.
+static void mask_name(char name[NAME_BYTES], const rq_sample *s)
+{
+    char plain[RQ_MAX_KEY_BYTES + 1];
+    const int stem = rq_key_stem(name);
+    rq_key_make(plain, name, s->id, false);
+    if (strcmp(plain, s->key) != 0 && strchr(s->key, '+') && !strchr(name, '+'))
+        snprintf(name + stem, (size_t)(NAME_BYTES - stem), "+%" PRIu64 ".pgm", s->id);
+    else
+        snprintf(name + stem, (size_t)(NAME_BYTES - stem), ".pgm");
+}
+
 static rq_status put_sample(const rq_sample *s, const char *dir, const rq_unpack_opts *o,
                             rq_unpack_result *r, rq_err *err)
 {
@@ -123,7 +137,7 @@ static rq_status put_sample(const rq_sample *s, const char *dir, const rq_unpack
     r->bytes += s->image_bytes;
     if (!s->mask || !o->masks)
         return RQ_OK;
-    snprintf(name + rq_key_stem(name), 8, ".pgm");
+    mask_name(name, s);
     RQ_TRY(put_below(o->masks, name, s->mask, s->mask_bytes, o->replace, err));
     r->masks++;
     r->bytes += s->mask_bytes;

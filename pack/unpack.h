@@ -11,7 +11,8 @@ extern "C" {
 #endif
 
 typedef struct rq_unpack_opts {
-    const char *masks; /* folder for the masks, CLASS/FILE.pgm; NULL: masks are not written */
+    const char *masks; /* folder for the masks, CLASS/FILE.pgm, with "+ID" behind FILE when
+                        * images share it; NULL: masks are not written */
     bool replace;      /* existing files may be replaced; default false */
     void (*progress)(void *cookie, uint64_t done, uint64_t total, uint64_t bytes);
     void *progress_cookie;
