@@ -303,10 +303,10 @@ static rq_status put_page(page *g, rq_err *err)
     RQ_TRY(put_head(g, err));
     for (int i = 0; i < g->d->images; i++)
         RQ_TRY(put_item(g, &g->d->items[i], err));
-    RQ_TRY(rq_buf_printf(
-        g->out, err,
-        "<footer>key: seed \xC2\xB7 epoch \xC2\xB7 sample \xC2\xB7 view. Point at "
-        "a box or a view to see the one that belongs to it.</footer>\n"));
+    RQ_TRY(rq_buf_printf(g->out, err,
+                         "<footer>key: seed \xC2\xB7 epoch \xC2\xB7 sample \xC2\xB7 view. A "
+                         "and B are the photometric presets. Point at "
+                         "a box or a view to see the one that belongs to it.</footer>\n"));
     return rq_html_end(g->out, script, err);
 }
 
