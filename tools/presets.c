@@ -16,10 +16,17 @@ static const char *const rn50_100[] = {"--epochs=100", "--lr=0.45", "--weight-de
                                        "--ema=0.99", NULL};
 static const char *const rn50_40[] = {"--epochs=40", "--lr=0.45", "--weight-decay=1e-6",
                                       "--ema=0.97", NULL};
-static const char *const rn18[] = {
-    "--arch=resnet18",    "--epochs=100",       "--batch=256",
-    "--lr=0.45",          "--ema=0.99",         "--weight-decay=1e-6",
-    "--proj-hidden=1024", "--pred-hidden=1024", NULL};
+static const char *const rn18[] = {"--arch=resnet18",
+                                   "--epochs=100",
+                                   "--batch=256",
+                                   "--lr=0.45",
+                                   "--ema=0.99",
+                                   "--weight-decay=1e-6",
+                                   "--proj-hidden=1024",
+                                   "--pred-hidden=1024",
+                                   "--alpha=1",
+                                   "--beta=1",
+                                   NULL};
 /* 32-pixel images on two CPU cores in 20 minutes. */
 static const char *const cifar_rn18[] = {"--arch=resnet18",
                                          "--stem=cifar",
