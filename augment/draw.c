@@ -87,7 +87,6 @@ static void draw_photometric(rq_view_params *p, const rq_photometric *f)
 
 static void draw_mask(rq_view_params *p, const rq_recipe *r, bool has_mask)
 {
-    static const float mean[3] = {0.485f, 0.456f, 0.406f}; // ImageNet's, in RGB
     if (p->group != 0)
         return;
     rq_rng rng = stream_of(&p->key, RQ_OP_MASK);
@@ -98,7 +97,7 @@ static void draw_mask(rq_view_params *p, const rq_recipe *r, bool has_mask)
     rng = stream_of(&p->key, RQ_OP_FILL);
     const float gray = rq_rng_float(&rng);
     for (int c = 0; c < 3; c++)
-        p->fill[c] = r->fill == RQ_FILL_MEAN          ? mean[c]
+        p->fill[c] = r->fill == RQ_FILL_MEAN          ? rq_imagenet_mean[c]
                      : r->fill == RQ_FILL_RANDOM_GRAY ? gray
                                                       : 0;
 }

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+const float rq_imagenet_mean[3] = {0.485f, 0.456f, 0.406f};
+const float rq_imagenet_std[3] = {0.229f, 0.224f, 0.225f};
+
 static rq_recipe relicv2(void)
 {
     rq_recipe r = {

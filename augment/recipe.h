@@ -71,6 +71,10 @@ int rq_recipe_views(const rq_recipe *r);
  * floats: 11 (23 taps) at 224, 4 (9 taps) at 96. */
 int rq_recipe_blur_radius(int size);
 
+/* Mean and standard deviation of ImageNet's RGB in [0, 1]: what networks normalise by, and the
+ * mean that RQ_FILL_MEAN paints. */
+extern const float rq_imagenet_mean[3], rq_imagenet_std[3];
+
 #ifdef __cplusplus
 }
 #endif

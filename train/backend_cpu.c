@@ -6,6 +6,7 @@
 // any number of threads.
 #include "train/backend_ops.h"
 
+#include "augment/recipe.h"
 #include "common/cpu.h"
 #include "common/mem.h"
 #include "train/bf16.h"
@@ -174,7 +175,7 @@ static rq_status cpu_conv_backward_weights(rq_backend *b, rq_conv *c, const void
 static void cpu_normalise(rq_backend *b, const uint8_t *images, size_t pixels, void *y,
                           rq_dtype type)
 {
-    static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    const float *mean = rq_imagenet_mean, *std = rq_imagenet_std;
     float f32[3][256];
     uint16_t bf16[3][256];
 

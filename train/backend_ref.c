@@ -5,6 +5,7 @@
 // else does. In bf16 it rounds where they do: what is stored as bf16 is rounded, sums are not.
 #include "train/backend_ops.h"
 
+#include "augment/recipe.h"
 #include "common/mem.h"
 #include "train/bf16.h"
 
@@ -61,7 +62,7 @@ static void ref_run_lanes(rq_backend *b, int lanes, int threads,
 static void ref_normalise(rq_backend *b, const uint8_t *images, size_t pixels, void *y,
                           rq_dtype type)
 {
-    static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    const float *mean = rq_imagenet_mean, *std = rq_imagenet_std;
 
     for (size_t i = 0; i < 3 * pixels; i++)
         put(y, i, type, (images[i] / 255.0 - (double)mean[i % 3]) / (double)std[i % 3]);

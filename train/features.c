@@ -10,8 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
-
 void rq_feature_opts_default(rq_feature_opts *o)
 {
     *o = (rq_feature_opts){.batch = 128, .order = RQ_ORDER_SEQUENTIAL};
@@ -90,7 +88,8 @@ static rq_status batch_rows(walk *w, const rq_batch *b, rq_err *err)
     const size_t bytes = (size_t)b->images * w->image_bytes;
     if (w->net == NULL) {
         for (size_t i = 0; i < bytes; i++)
-            w->rows[i] = ((float)b->group[0].data[i] / 255.0f - mean[i % 3]) / std[i % 3];
+            w->rows[i] = ((float)b->group[0].data[i] / 255.0f - rq_imagenet_mean[i % 3]) /
+                         rq_imagenet_std[i % 3];
         return RQ_OK;
     }
     const uint8_t *images = b->group[0].data;
