@@ -18,6 +18,8 @@ except ImportError as e:
     print(f"needs numpy and torch: {e}")
     sys.exit(77)
 
+from lib.safetensors_reader import read_safetensors
+
 L, S, B, SIZE, SMALL, NEG = 2, 1, 8, 16, 8, 4
 ALPHA, BETA, TAU = 0.3, 5.0, 0.2
 DECAY, TRUST, MU = 1e-2, 1e-2, 0.9
@@ -41,22 +43,6 @@ def build_driver():
             return
     print(done.stderr)
     sys.exit(1)
-
-
-def read_safetensors(path):
-    """A reader of its own: length, JSON header, raw data."""
-    with open(path, "rb") as f:
-        data = f.read()
-    n = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:8 + n])
-    header.pop("__metadata__", None)
-    types = {"F32": np.float32, "I64": np.int64}
-    out = {}
-    for name, t in header.items():
-        a, b = t["data_offsets"]
-        array = np.frombuffer(data[8 + n + a:8 + n + b], dtype=types[t["dtype"]])
-        out[name] = torch.from_numpy(array.reshape(t["shape"]).copy())
-    return out
 
 
 class Block(nn.Module):
