@@ -2,7 +2,6 @@
 """An exported ResNet-50 loads in torchvision with nothing missing but fc, and the network it
 then is gives the features that rq-eval's kNN sees: finite, and different between the images."""
 
-import json
 import os
 import subprocess
 import sys
