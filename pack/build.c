@@ -72,9 +72,9 @@ void rq_build_opts_default(rq_build_opts *o)
 
 static rq_status check_opts(const rq_build_opts *o, rq_err *err)
 {
-    if (o->encoding != RQ_ENCODING_JPEG && o->encoding != RQ_ENCODING_RAW)
+    if (o->encoding != RQ_ENCODING_JPEG && o->encoding != RQ_ENCODING_PPM)
         return rq_fail(err, RQ_INVALID_ARG,
-                       "this version cannot write the encoding `%s`; use jpeg or raw",
+                       "this version cannot write the encoding `%s`; use jpeg or ppm",
                        rq_encoding_name(o->encoding));
     if (o->level < 1 || o->level > 19)
         return rq_fail(err, RQ_INVALID_ARG, "the zstd level must be 1 to 19, not %d", o->level);

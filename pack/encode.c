@@ -63,11 +63,11 @@ static rq_encoding choose_encoding(rq_encoding wanted, const rq_image_info *info
     const uint64_t raw = (uint64_t)info->width * (uint64_t)info->height *
                          (info->pixels == RQ_PIXELS_GRAY ? 1 : 3);
     const bool raw_fits = raw <= RQ_MAX_RAW_BYTES - (RQ_MAX_RAW_BYTES >> 6);
-    if (wanted == RQ_ENCODING_RAW && raw_fits)
-        return RQ_ENCODING_RAW;
+    if (wanted == RQ_ENCODING_PPM && raw_fits)
+        return RQ_ENCODING_PPM;
     if (info->codec == RQ_CODEC_JPEG)
         return RQ_ENCODING_JPEG;
-    return info->codec == RQ_CODEC_AVIF ? RQ_ENCODING_AVIF : RQ_ENCODING_RAW;
+    return info->codec == RQ_CODEC_AVIF ? RQ_ENCODING_AVIF : RQ_ENCODING_PPM;
 }
 
 // The decoded picture as P6 or P5.
@@ -106,7 +106,7 @@ static rq_status look(rq_encoder *e, const rq_record *rec, rq_image_info *info,
         return rq_fail(failure, st, "%s", trouble.text);
     if (st == RQ_OK)
         *kept = choose_encoding(e->encoding, &header);
-    st = *kept == RQ_ENCODING_RAW
+    st = *kept == RQ_ENCODING_PPM
              ? rq_decode_rgb(e->decoder, rec->data, rec->size, false, &e->image, info, failure)
              : rq_decode(e->decoder, rec->data, rec->size, false, &e->image, info, failure);
     if (st == RQ_OK && (e->image.width > RQ_MAX_SIDE || e->image.height > RQ_MAX_SIDE))
@@ -164,7 +164,7 @@ static rq_status make_frame(rq_encoder *e, const rq_record *rec, bool ambiguous,
 {
     rq_members m = {.image = rec->data, .image_bytes = rec->size};
     rq_key_make(m.key, rec->entry.name, rec->entry.id, ambiguous);
-    if (kept == RQ_ENCODING_RAW) {
+    if (kept == RQ_ENCODING_PPM) {
         RQ_TRY(write_pnm(&e->image, &e->pixels, err));
         m.image = e->pixels.data;
         m.image_bytes = e->pixels.size;

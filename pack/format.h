@@ -31,7 +31,8 @@ typedef enum rq_encoding {
     RQ_ENCODING_JPEG = 1, /* KEY.jpg: the source's bytes, or re-encoded on request */
     RQ_ENCODING_DCT = 2,  /* KEY.rqd: quantised coefficients */
     RQ_ENCODING_AVIF = 3, /* KEY.avif */
-    RQ_ENCODING_RAW = 4   /* KEY.ppm or KEY.pgm: exact pixels */
+    RQ_ENCODING_PPM = 4,  /* KEY.ppm or KEY.pgm: exact pixels, RGB or grey */
+    RQ_ENCODING_RAW = 5   /* KEY.rqp: exact planes as decoded, predicted */
 } rq_encoding;
 
 enum { RQ_ENTRY_HAS_MASK = 1 };
@@ -56,7 +57,7 @@ typedef struct rq_index_entry {
 extern "C" {
 #endif
 
-/* "jpeg", "dct", "avif", "raw"; "unknown" for another number. */
+/* "jpeg", "dct", "avif", "ppm", "raw"; "unknown" for another number. */
 const char *rq_encoding_name(rq_encoding encoding);
 
 #ifdef __cplusplus

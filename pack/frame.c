@@ -23,6 +23,8 @@ const char *rq_encoding_name(rq_encoding encoding)
         return "dct";
     case RQ_ENCODING_AVIF:
         return "avif";
+    case RQ_ENCODING_PPM:
+        return "ppm";
     case RQ_ENCODING_RAW:
         return "raw";
     }
@@ -47,8 +49,10 @@ const char *rq_frame_extension(rq_encoding encoding, const uint8_t *image, size_
         return "rqd";
     case RQ_ENCODING_AVIF:
         return "avif";
-    case RQ_ENCODING_RAW:
+    case RQ_ENCODING_PPM:
         return bytes >= 2 && image[1] == '5' ? "pgm" : "ppm";
+    case RQ_ENCODING_RAW:
+        return "rqp";
     }
     return "bin";
 }

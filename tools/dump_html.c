@@ -73,21 +73,6 @@ static rq_status put_jpeg(page *g, const rq_picture *p, rq_err *err)
     return rq_html_data_uri(g->out, "image/jpeg", g->coded.data, g->coded.size, err);
 }
 
-static const char *encoding_name(rq_encoding e)
-{
-    switch (e) {
-    case RQ_ENCODING_JPEG:
-        return "jpeg";
-    case RQ_ENCODING_DCT:
-        return "dct";
-    case RQ_ENCODING_AVIF:
-        return "avif";
-    case RQ_ENCODING_RAW:
-        return "raw";
-    }
-    return "unknown";
-}
-
 /* ---- the source ------------------------------------------------------------------------- */
 
 /* Lines stay 2 pixels wide however the picture is scaled; letters are sized in image pixels,
@@ -144,7 +129,7 @@ static rq_status put_source(page *g, const rq_dump_item *item, rq_err *err)
     RQ_TRY(rq_buf_printf(g->out, err,
                          "</div><figcaption>source, %d \xC3\x97 %d, %s, %zu bytes "
                          "stored; \xE2\x87\x84 flipped</figcaption></figure>\n",
-                         item->width, item->height, encoding_name(item->encoding),
+                         item->width, item->height, rq_encoding_name(item->encoding),
                          item->stored_bytes));
     RQ_TRY(put_mask(g, item, err));
     return rq_buf_printf(g->out, err, "</div>\n");

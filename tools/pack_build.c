@@ -24,7 +24,7 @@ static const char *const bad_policies[] = {"reject", "stop", NULL};
 
 static const char examples[] =
     "  rq-pack build ILSVRC2012_img_train.tar -o imagenet\n"
-    "  rq-pack build photos/ --masks masks/ -o photos-packed --encode raw\n";
+    "  rq-pack build photos/ --masks masks/ -o photos-packed --encode ppm\n";
 
 static int parse(request *q, int argc, char **argv, int *n_args)
 {
@@ -32,8 +32,8 @@ static int parse(request *q, int argc, char **argv, int *n_args)
         {RQ_OPT_GROUP, "", 0, NULL, NULL, "Output", 0, 0, NULL},
         {RQ_OPT_STRING, "out", 'o', &q->out, "DIR", "folder of the dataset (required)", 0, 0,
          NULL},
-        {RQ_OPT_STRING, "encode", 0, &q->encode, "jpeg|raw",
-         "keep the source's bytes (PNG becomes raw), or store exact pixels", 0, 0, NULL},
+        {RQ_OPT_STRING, "encode", 0, &q->encode, "jpeg|ppm",
+         "keep the source's bytes (PNG becomes ppm), or store exact pixels", 0, 0, NULL},
         {RQ_OPT_INT, "level", 0, &q->level, "N", "zstd level", 1, 19, NULL},
         {RQ_OPT_SIZE, "shard-size", 0, &q->shard_bytes, "SIZE",
          "a shard is closed when it reaches this", 0, 0, NULL},
@@ -66,13 +66,14 @@ static int check(const request *q, int n_args, rq_encoding *encoding)
         return rq_cli_usage("no output folder given: add -o DIR");
     if (strcmp(q->encode, "jpeg") == 0)
         *encoding = RQ_ENCODING_JPEG;
-    else if (strcmp(q->encode, "raw") == 0)
-        *encoding = RQ_ENCODING_RAW;
-    else if (strcmp(q->encode, "dct") == 0 || strcmp(q->encode, "avif") == 0)
-        return rq_cli_usage("this version cannot write the encoding '%s'; use jpeg or raw",
+    else if (strcmp(q->encode, "ppm") == 0)
+        *encoding = RQ_ENCODING_PPM;
+    else if (strcmp(q->encode, "dct") == 0 || strcmp(q->encode, "avif") == 0 ||
+             strcmp(q->encode, "raw") == 0)
+        return rq_cli_usage("this version cannot write the encoding '%s'; use jpeg or ppm",
                             q->encode);
     else
-        return rq_cli_usage("--encode '%s' is no encoding; use jpeg or raw", q->encode);
+        return rq_cli_usage("--encode '%s' is no encoding; use jpeg or ppm", q->encode);
     return -1;
 }
 

@@ -20,7 +20,7 @@ while [ $i -lt 14 ]; do
     ppm in/$c/p$i.ppm $((40 + i)) $((50 - i)) $i
     i=$((i + 1))
 done
-rq-pack build in -o D --encode raw -q
+rq-pack build in -o D --encode ppm -q
 opts="--batch 4 --large-size 32 --small-size 16 --p-mask 0 --no-drop-last"
 
 want=$(rq-bench hash D $opts --batches 8 --threads 1)

@@ -19,7 +19,7 @@ while [ $i -lt 6 ]; do
     { printf 'P6\n20 20\n255\n'; head -c 1200 /dev/zero | tr '\0' "$i"; } >in/a/p$i.ppm
     i=$((i + 1))
 done
-rq-pack build in -o D --encode raw -q
+rq-pack build in -o D --encode ppm -q
 
 small="--batch 2 --large-size 16 --small-size 8 --threads 2"
 rq-bench stream D $small --p-mask 0 --batches 40 >table

@@ -12,8 +12,8 @@ for n in $(seq 1 36); do
         for (i = 0; i < 192; i++) printf "%c", 1 + int(rand() * 120 + (i % 3 == seed % 2) * 80)}' \
         >"$part/$class/$n.ppm"
 done
-rq-pack build train -o t --encode raw --no-progress >/dev/null || fail "rq-pack build"
-rq-pack build val -o v --encode raw --no-progress >/dev/null || fail "rq-pack build"
+rq-pack build train -o t --encode ppm --no-progress >/dev/null || fail "rq-pack build"
+rq-pack build val -o v --encode ppm --no-progress >/dev/null || fail "rq-pack build"
 rq-train run --data t --val v --out r --arch resnet18 --stem cifar --base-width 8 \
     --proj-hidden 16 --proj-out 8 --pred-hidden 16 --large 2 --small 0 --large-size 8 --p-mask 0 \
     --batch 8 --negatives 4 --steps 6 --warmup-epochs 1 --threads 2 --eval-every 2 --k 3 \

@@ -29,7 +29,7 @@ expect 2 '-o DIR' rq-pack build src
 expect 2 'encode' rq-pack build src -o D --encod raw
 expect 2 'cannot write the encoding' rq-pack build src -o D --encode dct
 expect 2 'cannot write the encoding' rq-pack build src -o D --encode avif
-expect 2 'jpeg or raw' rq-pack build src -o D --encode bmp
+expect 2 'jpeg or ppm' rq-pack build src -o D --encode bmp
 expect 2 'level' rq-pack build src -o D --level 99
 expect 2 'name' rq-pack build src -o D --name ../x
 expect 2 '' rq-pack unknown
@@ -55,7 +55,7 @@ expect 2 'file is a file' rq-pack build src -o file
 expect 2 'file is a file' rq-pack build src -o file/below
 
 # an existing dataset
-rq-pack build src -o D --encode raw >/dev/null 2>&1 || fail "build"
+rq-pack build src -o D --encode ppm >/dev/null 2>&1 || fail "build"
 sha256sum D/* >before
 expect 2 '--force' rq-pack build src -o D
 sha256sum -c --quiet before || fail "a refused build changed the dataset"
@@ -66,13 +66,13 @@ expect 2 '--force' sh -c 'rq-pack unpack D -o U && rq-pack unpack D -o U'
 # a disk that is full, with and without an old dataset
 full="$RQ_SOURCE/tests/crash/shim.sh"
 if command -v "${CC:-cc}" >/dev/null; then
-    expect 6 'No space left' sh -c ". '$full'; fault write:1:ENOSPC rq-pack build src -o F --encode raw"
+    expect 6 'No space left' sh -c ". '$full'; fault write:1:ENOSPC rq-pack build src -o F --encode ppm"
     nothing_in F
     [ -z "$(ls F/*.tar.zst 2>/dev/null)" ] || fail "a shard stands after a full disk"
-    expect 6 'No space left' sh -c ". '$full'; fault write:1:ENOSPC rq-pack build src -o D --encode raw --level 9 --force"
+    expect 6 'No space left' sh -c ". '$full'; fault write:1:ENOSPC rq-pack build src -o D --encode ppm --level 9 --force"
     sha256sum -c --quiet before || fail "a failed replacement changed the dataset"
     # the last bytes of the first shard: its disk space is settled before the old dataset goes
-    expect 6 'No space left' sh -c ". '$full'; fault fsync:1:ENOSPC rq-pack build src -o D --encode raw --level 9 --force"
+    expect 6 'No space left' sh -c ". '$full'; fault fsync:1:ENOSPC rq-pack build src -o D --encode ppm --level 9 --force"
     sha256sum -c --quiet before || fail "a replacement that could not be flushed changed the dataset"
 else
     echo "no compiler for the fault shim: the full disk was not tried"
@@ -82,7 +82,7 @@ fi
 head -c 3000000 /dev/urandom >noise
 mkdir big
 { printf 'P6\n1000 1000\n255\n'; cat noise; } >big/x.ppm
-expect 6 'data-000000' sh -c "trap '' XFSZ; ulimit -f 64; exec rq-pack build big -o F --encode raw"
+expect 6 'data-000000' sh -c "trap '' XFSZ; ulimit -f 64; exec rq-pack build big -o F --encode ppm"
 nothing_in F
 
 # images that cannot be used: exit code 1, named in the report, the rest is packed
@@ -91,14 +91,14 @@ cp src/a/x.ppm bad/a/good.ppm
 : >bad/a/empty.jpg
 echo 'some text' >bad/a/text.jpg
 printf 'P6\n9 9\n255\nshort' >bad/a/short.ppm
-expect 1 'ingest-report.jsonl' rq-pack build bad -o B --encode raw
+expect 1 'ingest-report.jsonl' rq-pack build bad -o B --encode ppm
 grep -q '3 rejected' out.txt || fail "counts: $(cat out.txt)"
 for name in empty.jpg text.jpg short.ppm; do
     grep -F "a/$name" B/ingest-report.jsonl | grep -q '"verdict": *"rejected"' || fail "$name is not in the report"
     grep -qF "a/$name" err.txt || fail "$name was not named: $(cat err.txt)"
 done
 rq-pack verify B --deep >/dev/null 2>&1 || fail "what was packed is not intact"
-expect 3 'none of the' sh -c 'rm bad/a/good.ppm; exec rq-pack build bad -o N --encode raw'
+expect 3 'none of the' sh -c 'rm bad/a/good.ppm; exec rq-pack build bad -o N --encode ppm'
 [ ! -e N ] || fail "a build without a usable image made the folder"
 
 # damage

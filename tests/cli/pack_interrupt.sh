@@ -11,11 +11,11 @@ while [ $i -lt 60 ]; do
     i=$((i + 1))
 done
 printf 'P5\n1 1\n255\nx' >src/b/x.pgm
-rq-pack build src -o D --encode raw --level 9 --shard-size 3MiB >/dev/null 2>&1 || fail "build"
+rq-pack build src -o D --encode ppm --level 9 --shard-size 3MiB >/dev/null 2>&1 || fail "build"
 mv D WHOLE
 
 for signal in INT TERM KILL; do
-    rq-pack build src -o D --encode raw --level 9 --shard-size 3MiB --threads 1 >out.txt 2>err.txt &
+    rq-pack build src -o D --encode ppm --level 9 --shard-size 3MiB --threads 1 >out.txt 2>err.txt &
     pid=$!
     n=0
     until ls D/data-000001.tar.zst >/dev/null 2>&1; do
@@ -38,7 +38,7 @@ for signal in INT TERM KILL; do
     for f in D/*.tar.zst; do
         rq-pack verify "$f" >/dev/null 2>&1 || fail "SIG$signal: $f is not whole"
     done
-    rq-pack build src -o D --encode raw --level 9 --shard-size 3MiB >/dev/null 2>&1 || fail "the next build"
+    rq-pack build src -o D --encode ppm --level 9 --shard-size 3MiB >/dev/null 2>&1 || fail "the next build"
     [ "$(ls -A D)" = "$(ls -A WHOLE)" ] || fail "SIG$signal: $(ls -A D)"
     for f in WHOLE/*; do
         cmp "$f" "D/${f#WHOLE/}" || fail "SIG$signal: not the same bytes"

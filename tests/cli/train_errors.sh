@@ -21,8 +21,8 @@ for n in 1 2 3 4 5 6 7 8; do
         for (i = 0; i < 192; i++) printf "%c", 1 + int(rand() * 250)}' >images/$class/$n.ppm
 done
 cp images/a/2.ppm other/a/ && cp images/b/1.ppm other/z/
-rq-pack build images -o data --encode raw --no-progress >/dev/null || fail "rq-pack build"
-rq-pack build other -o other-data --encode raw --no-progress >/dev/null || fail "rq-pack build"
+rq-pack build images -o data --encode ppm --no-progress >/dev/null || fail "rq-pack build"
+rq-pack build other -o other-data --encode ppm --no-progress >/dev/null || fail "rq-pack build"
 tiny="--arch resnet18 --stem cifar --base-width 8 --proj-hidden 16 --proj-out 8 --pred-hidden 16
     --large 1 --small 0 --large-size 8 --p-mask 0 --batch 4 --negatives 3 --threads 1"
 

@@ -13,7 +13,7 @@ for n in $(seq 1 40); do
         for (i = 0; i < 192; i++) printf "%c", 1 + int(rand() * 200 + (seed % 2) * 50)}' \
         >"images/$class/$n.ppm"
 done
-rq-pack build images -o data --encode raw --no-progress >/dev/null || fail "rq-pack build"
+rq-pack build images -o data --encode ppm --no-progress >/dev/null || fail "rq-pack build"
 
 lr=10 threads=2
 # Becomes rq-train: call it as (train ...) or train ... &

@@ -32,7 +32,7 @@ for k in range(8):
     os.makedirs(f"images/c{k % 2}", exist_ok=True)
     Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
         f"images/c{k % 2}/{k}.png")
-run("rq-pack", "build", "images", "-o", "data", "--encode", "raw")
+run("rq-pack", "build", "images", "-o", "data", "--encode", "ppm")
 run("rq-train", "run", "--data", "data", "--out", "run", "--arch", "resnet50", "--batch", "4",
     "--negatives", "3", "--large", "1", "--small", "0", "--large-size", "64", "--proj-hidden",
     "32", "--proj-out", "16", "--pred-hidden", "32", "--steps", "2", "--warmup-epochs", "0",

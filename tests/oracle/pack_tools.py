@@ -48,7 +48,7 @@ for c, name in enumerate(classes):
             open(f"masks/{base}.pgm", "wb").write(mask)
             expected[base + ".mask.pgm"] = mask
 
-subprocess.run(["rq-pack", "build", "src", "-o", "D", "--encode", "raw", "--masks", "masks", "--shard-size", "40KiB"],
+subprocess.run(["rq-pack", "build", "src", "-o", "D", "--encode", "ppm", "--masks", "masks", "--shard-size", "40KiB"],
                check=True)
 manifest = json.load(open("D/dataset.json"))
 shards = [f"D/{s['file']}" for s in manifest["shards"]]

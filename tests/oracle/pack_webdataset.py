@@ -18,7 +18,7 @@ for c, name in enumerate(("ant", "bee")):
         ppm = b"P6\n3 2\n255\n" + bytes((c * 90 + i * 7 + k) % 256 for k in range(18))
         open(f"src/{name}/p{i}.ppm", "wb").write(ppm)
         pictures[f"{name}/p{i}"] = (ppm, str(c).encode())
-subprocess.run(["rq-pack", "build", "src", "-o", "D", "--encode", "raw"], check=True)
+subprocess.run(["rq-pack", "build", "src", "-o", "D", "--encode", "ppm"], check=True)
 shards = [f"pipe:zstd -dc D/{s['file']}" for s in json.load(open("D/dataset.json"))["shards"]]
 seen = {s["__key__"]: (s["ppm"], s["cls"]) for s in webdataset.WebDataset(shards, shardshuffle=False)}
 assert seen == pictures, (len(seen), len(pictures))

@@ -127,7 +127,7 @@ static inline void fixture_frame(uint64_t id, rq_index_entry *e, rq_buf *frame)
                           .label = (int32_t)(id % FIXTURE_CLASSES),
                           .width = (uint32_t)side,
                           .height = (uint32_t)side + 1,
-                          .encoding = RQ_ENCODING_RAW};
+                          .encoding = RQ_ENCODING_PPM};
     if (rq_frame_encode(&coder, 3, &m, e, frame, &err) != RQ_OK)
         fail_msg("%s", err.text);
     rq_frame_coder_fini(&coder);
@@ -154,7 +154,7 @@ static inline void fixture_manifest(const char *dir, const rq_manifest_shard *in
                                     size_t n_shards, uint64_t masks)
 {
     rq_manifest m = {.name = rq_strdup("data"),
-                     .encoding = RQ_ENCODING_RAW,
+                     .encoding = RQ_ENCODING_PPM,
                      .level = 3,
                      .masks = masks,
                      .layout = rq_strdup("class-folders"),

@@ -229,7 +229,7 @@ static void raw_keeps_the_pixels(void **state)
     const rq_limits limits = rq_limits_default();
     put_jpeg(s, "a/x.jpg", 3);
     put_png(s, "a/y.png", 4);
-    o.encoding = RQ_ENCODING_RAW;
+    o.encoding = RQ_ENCODING_PPM;
     build_well(s, &o, NULL);
     assert_int_equal(s->result.fallbacks, 0);
     assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
@@ -242,7 +242,7 @@ static void raw_keeps_the_pixels(void **state)
         assert_int_equal(rq_decode_rgb(d, file.data, file.size, true, &expected, NULL, NULL),
                          RQ_OK);
         assert_int_equal(rq_reader_get(r, i, &sample, NULL), RQ_OK);
-        assert_int_equal(sample.encoding, RQ_ENCODING_RAW);
+        assert_int_equal(sample.encoding, RQ_ENCODING_PPM);
         assert_int_equal(rq_reader_decode(r, &sample, &img, NULL), RQ_OK);
         assert_int_equal(img.width, expected.width);
         for (int c = 0; c < 3; c++)
@@ -294,7 +294,7 @@ static void png_falls_back_to_raw(void **state)
     assert_int_equal(s->result.fallbacks, 2);
     assert_int_equal(s->result.verdicts[RQ_VERDICT_FIXED], 1);
     assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
-    static const int encodings[] = {RQ_ENCODING_RAW, RQ_ENCODING_JPEG, RQ_ENCODING_RAW};
+    static const int encodings[] = {RQ_ENCODING_PPM, RQ_ENCODING_JPEG, RQ_ENCODING_PPM};
     static const char *const keys[] = {"a/named", "a/x+1", "a/x+2"};
     rq_reader *r;
     assert_int_equal(rq_reader_create(&r, ds, NULL), RQ_OK);
@@ -520,10 +520,10 @@ static void options_are_checked(void **state)
         uint64_t shard;
         const char *name;
     } bad[] = {{RQ_ENCODING_DCT, 3, 1, 1, "d"},  {RQ_ENCODING_AVIF, 3, 1, 1, "d"},
-               {RQ_ENCODING_RAW, 0, 1, 1, "d"},  {RQ_ENCODING_RAW, 20, 1, 1, "d"},
-               {RQ_ENCODING_RAW, 3, -1, 1, "d"}, {RQ_ENCODING_RAW, 3, 257, 1, "d"},
-               {RQ_ENCODING_RAW, 3, 1, 0, "d"},  {RQ_ENCODING_RAW, 3, 1, 1, "../d"},
-               {RQ_ENCODING_RAW, 3, 1, 1, ""}};
+               {RQ_ENCODING_PPM, 0, 1, 1, "d"},  {RQ_ENCODING_PPM, 20, 1, 1, "d"},
+               {RQ_ENCODING_PPM, 3, -1, 1, "d"}, {RQ_ENCODING_PPM, 3, 257, 1, "d"},
+               {RQ_ENCODING_PPM, 3, 1, 0, "d"},  {RQ_ENCODING_PPM, 3, 1, 1, "../d"},
+               {RQ_ENCODING_PPM, 3, 1, 1, ""}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rq_build_opts o = options();
         o.encoding = (rq_encoding)bad[i].encoding;
@@ -580,7 +580,7 @@ static void hostile_names_do_not_leave_the_folder(void **state)
                             .image_bytes = 2};
     rq_sample raw = jpeg;
     char name[4200];
-    raw.encoding = RQ_ENCODING_RAW;
+    raw.encoding = RQ_ENCODING_PPM;
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         rq_unpack_name(name, sizeof name, hostile[i], &jpeg);
         assert_string_equal(name, "k/key.jpg");

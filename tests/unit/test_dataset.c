@@ -44,7 +44,7 @@ static void check_sample(rq_reader *r, uint64_t place, uint64_t id)
     assert_int_equal(s.label, id % FIXTURE_CLASSES);
     assert_int_equal(s.image_bytes, n);
     assert_memory_equal(s.image, image, n);
-    assert_int_equal(s.encoding, RQ_ENCODING_RAW);
+    assert_int_equal(s.encoding, RQ_ENCODING_PPM);
     assert_int_equal(s.mask != NULL, id % 3 == 0);
 }
 

@@ -68,7 +68,7 @@ static void too_large_is_a_limit(void **state)
     rq_frame_coder c = {0};
     rq_buf frame = {0};
     rq_err err = {0};
-    rq_index_entry e = {.width = 1, .height = 1, .encoding = RQ_ENCODING_RAW};
+    rq_index_entry e = {.width = 1, .height = 1, .encoding = RQ_ENCODING_PPM};
     uint8_t *big = calloc(1, RQ_MAX_RAW_BYTES);
     rq_members m = {.key = "k",
                     .image = big,

@@ -217,7 +217,7 @@ static void limits_of_labels_and_the_end_frame(void **state)
                                   .label = cases[i].label,
                                   .width = 1,
                                   .height = 1,
-                                  .encoding = RQ_ENCODING_RAW,
+                                  .encoding = RQ_ENCODING_PPM,
                                   .image_offset = 512,
                                   .image_bytes = 12};
         rq_index_tail tail = {.end_offset = 100, .end_bytes = cases[i].end_bytes}, back;

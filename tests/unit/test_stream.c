@@ -64,7 +64,7 @@ static rq_status pack(const char *dir, bool with_masks, rq_err *err)
     rq_masks *masks = NULL;
     rq_source_opts_default(&so);
     rq_build_opts_default(&bo);
-    bo.encoding = RQ_ENCODING_RAW;
+    bo.encoding = RQ_ENCODING_PPM;
     bo.threads = 2;
     rq_status st = rq_source_open(&src, &source, 1, &so, err);
     if (st == RQ_OK && with_masks)

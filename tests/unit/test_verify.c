@@ -209,7 +209,7 @@ static void deep_decodes_pictures(void **state)
     heard h;
     const char *image[] = {"P5\n2 2\n255\nabcd", "P5\n2 3\n255\nabcdef", "P5\n9 9\n255\nab"};
     for (int i = 0; i < 3; i++) {
-        rq_index_entry e = {.width = 2, .height = 2, .encoding = RQ_ENCODING_RAW};
+        rq_index_entry e = {.width = 2, .height = 2, .encoding = RQ_ENCODING_PPM};
         const char meta[] = "{\"name\": \"x\", \"width\": 2, \"height\": 2}";
         rq_members m = {.key = "k",
                         .image = (const uint8_t *)image[i],
@@ -234,7 +234,7 @@ static void pictures_of_another_encoding_are_found(void **state)
     char *path = path_in(*state, "s.tar.zst");
     const char image[] = "P5\n2 2\n255\nabcd",
                meta[] = "{\"name\": \"x\", \"width\": 2, \"height\": 2}";
-    const rq_encoding encodings[] = {RQ_ENCODING_RAW, RQ_ENCODING_JPEG, RQ_ENCODING_AVIF};
+    const rq_encoding encodings[] = {RQ_ENCODING_PPM, RQ_ENCODING_JPEG, RQ_ENCODING_AVIF};
     rq_frame_coder c = {0};
     rq_buf frame = {0};
     for (int i = 0; i < 3; i++) {
