@@ -328,7 +328,7 @@ static void manifests_that_lie_are_refused(void **state)
         {"\"masks\": 7", "\"masks\": 22"},
         {"\"version\": 1", "\"version\": 0"},
         {"\"format\": \"reliquary-dataset\"", "\"format\": \"other\""},
-        {"\"encoding\": \"raw\"", "\"encoding\": \"bmp\""},
+        {"\"encoding\": \"ppm\"", "\"encoding\": \"bmp\""},
         {"\"classes\": [\"c0\", \"c1\", \"c2\"]", "\"classes\": [1, 2]"},
         {"\"classes\": [\"c0\", \"c1\", \"c2\"]", "\"classes\": {}"},
         {"\"verdicts\": {", "\"verdict\": {"},
