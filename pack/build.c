@@ -116,10 +116,13 @@ static rq_status start_workers(build *b, rq_masks *masks, rq_err *err)
     b->slots = rq_calloc(b->n_slots, sizeof *b->slots);
     if (!b->slots)
         return rq_fail(err, RQ_OOM, "out of memory for the build");
+    rq_encode_opts eo;
+    rq_encode_opts_default(&eo);
+    eo.encoding = b->opts->encoding;
+    eo.level = b->opts->level;
     RQ_TRY(rq_queue_create(&b->jobs, b->n_slots, 0, err));
     for (int i = 0; i < n; i++)
-        RQ_TRY(rq_encoder_create(&b->encoders[i], b->opts->encoding, b->opts->level,
-                                 &b->opts->limits, masks, err));
+        RQ_TRY(rq_encoder_create(&b->encoders[i], &eo, &b->opts->limits, masks, err));
     for (int i = 0; i < n; i++) {
         char name[24];
         snprintf(name, sizeof name, "pack-%02d", i);

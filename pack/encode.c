@@ -28,14 +28,71 @@ void rq_encoded_fini(rq_encoded *e)
     rq_buf_free(&e->report);
 }
 
-rq_status rq_encoder_create(rq_encoder **out, rq_encoding encoding, int level,
+void rq_encode_opts_default(rq_encode_opts *o)
+{
+    *o = (rq_encode_opts){.encoding = RQ_ENCODING_DCT, .avif_speed = 9};
+}
+
+int rq_encode_level(rq_encoding encoding)
+{
+    switch (encoding) {
+    case RQ_ENCODING_DCT:
+        return 12;
+    case RQ_ENCODING_RAW:
+        return 1;
+    default:
+        return 3;
+    }
+}
+
+static rq_status check_range(const char *option, int value, int low, int high, rq_err *err)
+{
+    if (value >= low && value <= high)
+        return RQ_OK;
+    return rq_fail(err, RQ_INVALID_ARG, "%s must be %d to %d, not %d", option, low, high,
+                   value);
+}
+
+rq_status rq_encode_opts_check(const rq_encode_opts *o, rq_err *err)
+{
+    RQ_TRY(check_range("the encoding's number", (int)o->encoding, RQ_ENCODING_JPEG,
+                       RQ_ENCODING_RAW, err));
+    RQ_TRY(check_range("--level", o->level, 0, 19, err));
+    RQ_TRY(check_range("--long", o->long_side, 0, RQ_MAX_SIDE, err));
+    RQ_TRY(check_range("--short", o->short_side, 0, RQ_MAX_SIDE, err));
+    RQ_TRY(check_range("--quality", o->quality, 0, 100, err));
+    RQ_TRY(check_range("--speed", o->avif_speed, 0, 10, err));
+    RQ_TRY(
+        check_range("the chroma's number", (int)o->chroma, RQ_CHROMA_AUTO, RQ_CHROMA_444, err));
+    const bool exact = o->encoding == RQ_ENCODING_PPM || o->encoding == RQ_ENCODING_RAW;
+    if (o->long_side && o->short_side)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "--long and --short both name a size; give one of them");
+    if (o->quality && exact)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "--quality has no meaning for `%s`, which keeps pixels exactly; leave "
+                       "it out, or use --encode dct, jpeg or avif",
+                       rq_encoding_name(o->encoding));
+#ifndef RQ_HAVE_AVIF
+    if (o->encoding == RQ_ENCODING_AVIF)
+        return rq_fail(err, RQ_UNSUPPORTED,
+                       "this build is without libavif and cannot write `avif`; install "
+                       "libavif-dev and build again, or use another --encode");
+#endif
+    return RQ_OK;
+}
+
+rq_status rq_encoder_create(rq_encoder **out, const rq_encode_opts *opts,
                             const rq_limits *limits, rq_masks *masks, rq_err *err)
 {
     *out = NULL;
     rq_encoder *e = rq_calloc(1, sizeof *e);
     if (!e)
         return rq_fail(err, RQ_OOM, "out of memory for an encoder");
-    *e = (rq_encoder){.encoding = encoding, .level = level, .limits = *limits, .masks = masks};
+    *e = (rq_encoder){.encoding = opts->encoding,
+                      .level = opts->level ? opts->level : rq_encode_level(opts->encoding),
+                      .limits = *limits,
+                      .masks = masks};
     const rq_status st = rq_decoder_create(&e->decoder, limits, err);
     if (st != RQ_OK)
         rq_encoder_destroy(&e);
