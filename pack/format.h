@@ -35,7 +35,10 @@ typedef enum rq_encoding {
     RQ_ENCODING_RAW = 5   /* KEY.rqp: exact planes as decoded, predicted */
 } rq_encoding;
 
-enum { RQ_ENTRY_HAS_MASK = 1 };
+/* rq_index_entry.flags. The three orientation bits hold the EXIF orientation, 1 to 8, minus 1:
+ * how the decoded picture is to be turned. Width and height are those of the turned picture,
+ * the stored bytes those of the source. */
+enum { RQ_ENTRY_HAS_MASK = 1, RQ_ENTRY_ORIENTATION_SHIFT = 1, RQ_ENTRY_FLAGS = 15 };
 
 /* One sample of a shard, as the index has it. */
 typedef struct rq_index_entry {
@@ -47,7 +50,7 @@ typedef struct rq_index_entry {
     int32_t label;         /* -1: none */
     uint32_t width, height;
     uint8_t encoding;                   /* rq_encoding */
-    uint8_t flags;                      /* RQ_ENTRY_ bits */
+    uint8_t flags;                      /* RQ_ENTRY_ bits; others are 0 */
     uint16_t shard;                     /* in memory: shard of the dataset; 0 on disk */
     uint32_t image_offset, image_bytes; /* inside the raw content */
     uint32_t mask_offset, mask_bytes;   /* 0, 0 without mask */
@@ -56,6 +59,12 @@ typedef struct rq_index_entry {
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* EXIF orientation, 1 to 8, in an entry's flags. */
+static inline int rq_entry_orientation(uint8_t flags)
+{
+    return ((flags >> RQ_ENTRY_ORIENTATION_SHIFT) & 7) + 1;
+}
 
 /* "jpeg", "dct", "avif", "ppm", "raw"; "unknown" for another number. */
 const char *rq_encoding_name(rq_encoding encoding);

@@ -175,7 +175,7 @@ static bool entry_sound(const rq_index_entry *e)
         return false;
     if (e->label < -1 || e->label >= RQ_MAX_CLASSES || e->width < 1 || e->width > RQ_MAX_SIDE ||
         e->height < 1 || e->height > RQ_MAX_SIDE || e->encoding < RQ_ENCODING_JPEG ||
-        e->encoding > RQ_ENCODING_RAW || e->flags > RQ_ENTRY_HAS_MASK)
+        e->encoding > RQ_ENCODING_RAW || (e->flags & ~RQ_ENTRY_FLAGS) != 0)
         return false;
     if (e->image_offset != RQ_USTAR_BLOCK || e->image_bytes == 0 || image_end > e->raw_bytes)
         return false;
