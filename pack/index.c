@@ -177,6 +177,10 @@ static bool entry_sound(const rq_index_entry *e)
         e->height < 1 || e->height > RQ_MAX_SIDE || e->encoding < RQ_ENCODING_JPEG ||
         e->encoding > RQ_ENCODING_RAW || (e->flags & ~RQ_ENTRY_FLAGS) != 0)
         return false;
+    // Pixels stored as such stand as they are to be seen.
+    if ((e->encoding == RQ_ENCODING_PPM || e->encoding == RQ_ENCODING_RAW) &&
+        rq_entry_orientation(e->flags) != 1)
+        return false;
     if (e->image_offset != RQ_USTAR_BLOCK || e->image_bytes == 0 || image_end > e->raw_bytes)
         return false;
     if (!masked)

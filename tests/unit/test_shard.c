@@ -165,7 +165,8 @@ static void entry_lies_are_refused(void **state)
     lie32(s, e + 40, 0);                            // height
     lie32(s, e + 44, rq_get_le32(e + 44) & ~0xFFu); // encoding 0
     lie32(s, e + 44, (rq_get_le32(e + 44) & ~0xFFu) | 6);
-    lie32(s, e + 44, rq_get_le32(e + 44) | 0x0200u);  // unknown flag
+    lie32(s, e + 44, rq_get_le32(e + 44) | 0x0200u);  // ppm pixels that are to be turned
+    lie32(s, e + 44, rq_get_le32(e + 44) | 0x1000u);  // unknown flag
     lie32(s, e + 44, rq_get_le32(e + 44) | 0x10000u); // reserved
     lie32(s, e + 48, 0);                              // image place
     lie32(s, e + 48, 0xFFFFFFFFu);
