@@ -7,7 +7,7 @@
 #ifndef RQ_AUGMENT_RECIPE_H
 #define RQ_AUGMENT_RECIPE_H
 
-#include "common/status.h"
+#include "ingest/resample.h"
 
 #include <stdbool.h>
 
@@ -16,11 +16,6 @@ extern "C" {
 #endif
 
 enum { RQ_MAX_VIEWS = 16, RQ_MAX_GROUPS = 2 };
-
-typedef enum rq_filter {
-    RQ_FILTER_BICUBIC, /* Keys, a = -0.5 */
-    RQ_FILTER_BILINEAR
-} rq_filter;
 
 typedef enum rq_fill { RQ_FILL_ZERO, RQ_FILL_MEAN, RQ_FILL_RANDOM_GRAY } rq_fill;
 

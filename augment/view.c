@@ -7,7 +7,7 @@
 #include "augment/view.h"
 #include "augment/cutout.h"
 #include "augment/kernels.h"
-#include "augment/resample.h"
+#include "ingest/resample.h"
 
 #include <math.h>
 #include <string.h>

@@ -7,9 +7,9 @@
 
 #include "augment/cutout.h"
 #include "augment/kernels.h"
-#include "augment/resample.h"
 #include "common/cpu.h"
 #include "common/rng.h"
+#include "ingest/resample.h"
 
 #include <math.h>
 

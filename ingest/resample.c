@@ -3,8 +3,7 @@
 // Filter weights of a resize. Everything is computed in double and rounded to float once. Every
 // output of an axis has the same number of taps, those that fall outside the window with weight
 // 0, so that the kernels need no border cases.
-#include "augment/resample.h"
-#include "common/mem.h"
+#include "ingest/resample.h"
 
 #include <math.h>
 

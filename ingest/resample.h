@@ -6,13 +6,19 @@
  * samples (2 when bilinear), the cubic read from a table of 1024 steps per sample, as
  * TensorFlow's resize does. Antialiased: the kernel is widened by the reduction, as Pillow's
  * resize does. */
-#ifndef RQ_AUGMENT_RESAMPLE_H
-#define RQ_AUGMENT_RESAMPLE_H
+#ifndef RQ_INGEST_RESAMPLE_H
+#define RQ_INGEST_RESAMPLE_H
 
-#include "augment/recipe.h"
+#include "common/mem.h"
 
-#include <stddef.h>
-#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum rq_filter {
+    RQ_FILTER_BICUBIC, /* Keys, a = -0.5 */
+    RQ_FILTER_BILINEAR
+} rq_filter;
 
 /* Zero-initialise; keeps its storage from one use to the next. */
 typedef struct rq_axis {
@@ -35,4 +41,7 @@ RQ_NODISCARD rq_status rq_axis_build(rq_axis *a, rq_filter filter, bool antialia
                                      int outputs, bool flip, rq_err *err);
 void rq_axis_free(rq_axis *a);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
