@@ -35,13 +35,22 @@ struct rq_source {
     uint64_t tar_sequence; /* items of it that were passed */
     rq_member *member;
     rq_buf data;
+    uint64_t excluded;
+    char about[512];
 };
 
 const char *rq_layout_name(rq_layout layout)
 {
-    static const char *const names[] = {"auto",        "class-folders", "flat-folder",
-                                        "tar-of-tars", "tar-folders",   "tar-flat"};
+    static const char *const names[] = {
+        "auto",       "class-folders", "flat-folder", "tar-of-tars", "tar-folders", "tar-flat",
+        "class-tars", "kaggle",        "huggingface", "webdataset",  "list"};
     return (unsigned)layout < sizeof names / sizeof *names ? names[layout] : "unknown";
+}
+
+const char *rq_split_name(rq_split split)
+{
+    static const char *const names[] = {"any", "train", "val", "test"};
+    return (unsigned)split < sizeof names / sizeof *names ? names[split] : "unknown";
 }
 
 void rq_source_opts_default(rq_source_opts *o)
@@ -49,6 +58,7 @@ void rq_source_opts_default(rq_source_opts *o)
     memset(o, 0, sizeof *o);
     o->max_member_bytes = (size_t)64 << 20;
     o->max_entries = 20000000;
+    o->max_name_bytes = (size_t)4 << 30;
     o->max_depth = 2;
 }
 
@@ -406,6 +416,16 @@ uint64_t rq_source_passed_over(const rq_source *src)
     return src->catalogue.passed_over;
 }
 
+uint64_t rq_source_excluded(const rq_source *src)
+{
+    return src->excluded;
+}
+
+const char *rq_source_about(const rq_source *src)
+{
+    return src->about;
+}
+
 rq_layout rq_source_layout(const rq_source *src)
 {
     return src->layout;
@@ -497,6 +517,17 @@ rq_status rq_source_next(rq_source *src, rq_record *rec, rq_err *err)
     }
     rec->data = rec->status == RQ_OK ? src->data.data : NULL;
     rec->size = rec->status == RQ_OK ? src->data.size : 0;
+    return RQ_OK;
+}
+
+rq_status rq_source_skip(rq_source *src, uint64_t records, rq_err *err)
+{
+    const uint64_t left = src->catalogue.n_items - src->at;
+    if (records > left)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "%llu images are to be skipped, but the source has only %llu more",
+                       (unsigned long long)records, (unsigned long long)left);
+    src->at += records;
     return RQ_OK;
 }
 

@@ -22,6 +22,7 @@
 #include "common/mem.h"
 #include "common/status.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,23 +30,51 @@
 extern "C" {
 #endif
 
+/* Names for --layout are those of rq_layout_name, in this order. */
 typedef enum rq_layout {
     RQ_LAYOUT_AUTO = 0,
     RQ_LAYOUT_CLASS_FOLDERS, /* DIR/CLASS/..IMAGE */
-    RQ_LAYOUT_FLAT_FOLDER,   /* DIR/IMAGE, no labels */
+    RQ_LAYOUT_FLAT_FOLDER,   /* DIR/IMAGE; labels from opts.labels, or none */
     RQ_LAYOUT_TAR_OF_TARS,   /* TAR/CLASS.tar/..IMAGE */
     RQ_LAYOUT_TAR_FOLDERS,   /* TAR/../CLASS/IMAGE: class = last folder */
-    RQ_LAYOUT_TAR_FLAT       /* TAR/IMAGE, no labels */
+    RQ_LAYOUT_TAR_FLAT,      /* TAR/IMAGE; labels from opts.labels, or none */
+    RQ_LAYOUT_CLASS_TARS,    /* DIR/CLASS.tar/..IMAGE */
+    RQ_LAYOUT_KAGGLE,        /* ILSVRC/Data/CLS-LOC/{train/WNID,val,test} and LOC_* files */
+    RQ_LAYOUT_HUGGINGFACE,   /* TAR/IMAGE_WNID.JPEG: class = end of the name */
+    RQ_LAYOUT_WEBDATASET,    /* TAR/KEY.jpg with KEY.cls or KEY.json */
+    RQ_LAYOUT_LIST,          /* text file of lines "PATH LABEL" */
+    RQ_LAYOUT_COUNT
 } rq_layout;
 
+/* "auto", "class-folders", ... */
 const char *rq_layout_name(rq_layout layout);
 
+typedef enum rq_split {
+    RQ_SPLIT_ANY = 0,
+    RQ_SPLIT_TRAIN,
+    RQ_SPLIT_VAL,
+    RQ_SPLIT_TEST
+} rq_split;
+
+/* "any", "train", "val", "test". */
+const char *rq_split_name(rq_split split);
+
+/* Zeros but for the limits; rq_source_opts_default. Strings are used during rq_source_open. */
 typedef struct rq_source_opts {
-    rq_layout layout;        /* AUTO: decide by looking */
+    rq_layout layout;     /* AUTO: decide by looking */
+    rq_split split;       /* which part of a source that holds several; ANY: it holds one */
+    const char *labels;   /* labels of flat sources: a devkit (archive or folder), a label file
+                             or LOC_val_solution.csv; NULL: look beside the source */
+    const char *classes;  /* the names of all classes, also of those without images: a devkit,
+                             LOC_synset_mapping.txt or a file of one name a line; or NULL */
+    const char *exclude;  /* file of names to leave out, one a line; or NULL */
+    bool allow_truncated; /* an archive that ends early is a warning; what is whole is used */
     size_t max_member_bytes; /* larger members are rejected unread; default 64 MiB */
     uint64_t max_entries;    /* default 20,000,000 */
+    size_t max_name_bytes;   /* memory for names, all together; default 4 GiB */
     int max_depth;           /* archives inside archives; default 2 */
     rq_log_sink log;
+    const volatile sig_atomic_t *cancel; /* non-zero ends opening with CANCELLED; may be NULL */
 } rq_source_opts;
 
 void rq_source_opts_default(rq_source_opts *o);
@@ -83,7 +112,12 @@ void rq_source_close(rq_source **src);
 
 uint64_t rq_source_count(const rq_source *src);
 uint64_t rq_source_bytes(const rq_source *src); /* sum over entries */
+/* Files that are no images, links, devices; images in no class. */
 uint64_t rq_source_passed_over(const rq_source *src);
+/* Images that opts.exclude names; they are in no other count. */
+uint64_t rq_source_excluded(const rq_source *src);
+/* What was found, in one line: layout, archives, images, classes, where labels come from. */
+const char *rq_source_about(const rq_source *src);
 rq_layout rq_source_layout(const rq_source *src);
 int rq_source_classes(const rq_source *src); /* 0 when there are no labels */
 const char *rq_source_class_name(const rq_source *src, int label);
@@ -93,6 +127,10 @@ rq_entry rq_source_entry(const rq_source *src, uint64_t id);
 /* The next record in reading order; END behind the last. A failure of the container itself
  * (torn archive, vanished folder) is an error; a single bad entry is not. */
 RQ_NODISCARD rq_status rq_source_next(rq_source *src, rq_record *rec, rq_err *err);
+/* Passes over the next `records` of the reading order, as if next had given them, without
+ * reading their data; INVALID_ARG when fewer are left. Immediate: in a compressed archive the
+ * way there is decompressed by the following next. */
+RQ_NODISCARD rq_status rq_source_skip(rq_source *src, uint64_t records, rq_err *err);
 /* Back to the first record. */
 RQ_NODISCARD rq_status rq_source_rewind(rq_source *src, rq_err *err);
 

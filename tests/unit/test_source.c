@@ -314,6 +314,39 @@ static void flat_sources_have_no_labels(void **state)
     assert_status(open_paths(f, "e", NULL), RQ_INVALID_ARG);
 }
 
+/* The record behind k skipped ones is the one that the k + 1st next gives. */
+static void skipped_records_are_as_if_read(void **state)
+{
+    fixture *f = *state;
+    write_folders("d");
+    write_tar_of_tars("t.tar", ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_NONE);
+    write_tar_of_tars("c.tar", ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_NONE);
+    static const char *const paths[] = {"d", "t.tar", "c.tar"};
+    for (int kind = 0; kind < 3; kind++) {
+        uint64_t order[FILES];
+        rq_record r;
+        assert_ok(open_paths(f, paths[kind], NULL), &f->err);
+        for (int i = 0; i < FILES; i++) {
+            assert_ok(rq_source_next(f->src, &r, &f->err), &f->err);
+            order[i] = r.entry.id;
+        }
+        for (uint64_t k = 0; k < FILES; k++) {
+            for (uint64_t read = 0; read <= k; read++) { /* some read, the rest skipped */
+                assert_ok(rq_source_rewind(f->src, &f->err), &f->err);
+                for (uint64_t i = 0; i < read; i++)
+                    assert_ok(rq_source_next(f->src, &r, &f->err), &f->err);
+                assert_ok(rq_source_skip(f->src, k - read, &f->err), &f->err);
+                assert_ok(rq_source_next(f->src, &r, &f->err), &f->err);
+                assert_int_equal(r.entry.id, order[k]);
+                assert_memory_equal(r.data, r.entry.name, r.size);
+            }
+        }
+        assert_status(rq_source_skip(f->src, 1, NULL), RQ_INVALID_ARG);
+        assert_ok(rq_source_skip(f->src, 0, &f->err), &f->err);
+        assert_status(rq_source_next(f->src, &r, NULL), RQ_END);
+    }
+}
+
 static void inputs_merge_by_class(void **state)
 {
     fixture *f = *state;
@@ -722,6 +755,7 @@ int main(void)
         TEST(layouts_give_one_catalogue),
         TEST(a_real_tar_program_is_understood),
         TEST(flat_sources_have_no_labels),
+        TEST(skipped_records_are_as_if_read),
         TEST(inputs_merge_by_class),
         TEST(what_is_no_image_is_passed_over),
         TEST(empty_class_archive_keeps_its_label),
