@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVIF through libavif: the first frame, on one thread, converted by libavif's own matrix and
 // range to 8-bit RGB, or to GRAY when the file is monochrome. Rotation and mirror properties
-// are reported like an EXIF orientation and, like it, not applied. Without libavif the codec is
-// still there and says so. For damaged data the dav1d behind libavif writes lines to stderr;
-// libavif 0.11 has no switch for that.
+// are reported like an EXIF orientation and, like it, not applied; a crop is a note. Without
+// libavif the codec is still there and says so.
+//
+// dav1d, libavif's first choice, writes lines to stderr about damaged data, and libavif 0.11
+// has no switch for that. Bytes that nobody has vouched for therefore go to libaom, which gives
+// the same samples without a word.
 #include "ingest/codec_impl.h"
 
 #ifdef RQ_HAVE_AVIF
@@ -60,6 +63,10 @@ static int orientation_of(const avifImage *image)
 static void configure(avifDecoder *d, const rq_limits *limits)
 {
     const uint64_t most = AVIF_DEFAULT_IMAGE_SIZE_LIMIT;
+    d->codecChoice = AVIF_CODEC_CHOICE_AUTO;
+    if (!limits->trusted &&
+        avifCodecName(AVIF_CODEC_CHOICE_AOM, AVIF_CODEC_FLAG_CAN_DECODE) != NULL)
+        d->codecChoice = AVIF_CODEC_CHOICE_AOM;
     d->maxThreads = 1;
     d->ignoreExif = AVIF_TRUE;
     d->ignoreXMP = AVIF_TRUE;
@@ -84,16 +91,21 @@ static rq_status read_header(avifDecoder *d, rq_codec_job *job, rq_err *err)
     info->components = image->yuvFormat == AVIF_PIXEL_FORMAT_YUV400 ? 1 : 3;
     info->bit_depth = (int)image->depth;
     info->pixels = info->components == 1 ? RQ_PIXELS_GRAY : RQ_PIXELS_RGB;
+    info->color = info->components == 1 ? RQ_COLOR_GRAY
+                  : image->matrixCoefficients == AVIF_MATRIX_COEFFICIENTS_IDENTITY
+                      ? RQ_COLOR_RGB
+                      : RQ_COLOR_YCBCR;
     info->alpha = d->alphaPresent;
     info->orientation = orientation_of(image);
     info->notes |= info->alpha ? RQ_NOTE_ALPHA : 0;
     info->notes |= info->bit_depth > 8 ? RQ_NOTE_DEPTH : 0;
+    info->notes |= (image->transformFlags & AVIF_TRANSFORM_CLAP) != 0 ? RQ_NOTE_CROP : 0;
     info->notes |= d->imageCount > 1 ? RQ_NOTE_SEQUENCE : 0;
     /* Planes of the frame (2 bytes a sample when deep, a reference beside it), RGB, our planes.
      */
     const uint64_t pixels = (uint64_t)image->width * image->height;
-    return rq_limits_check_memory(job->limits, "AVIF",
-                                  pixels * (3u * 2u * (image->depth > 8 ? 2u : 1u) + 6u), err);
+    return rq_codec_check_memory(job, "AVIF",
+                                 pixels * (3u * 2u * (image->depth > 8 ? 2u : 1u) + 6u), err);
 }
 
 static rq_status read_pixels(avifDecoder *d, rq_codec_job *job, rq_err *err)

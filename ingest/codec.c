@@ -4,8 +4,12 @@
 // Names and extensions are never believed; they only serve to note a disagreement.
 #include "ingest/codec_impl.h"
 
+#include "common/clock.h"
+
 #include <string.h>
 #include <strings.h>
+
+enum { KEEP_SCRATCH_BYTES = 32 << 20 }; /* more than that is given back after a decode */
 
 struct rq_decoder {
     rq_limits limits;
@@ -56,6 +60,13 @@ const char *rq_codec_name(rq_codec codec)
 {
     static const char *const names[] = {"unknown", "JPEG", "PNG", "AVIF", "PNM"};
     return (unsigned)codec < sizeof names / sizeof *names ? names[codec] : names[0];
+}
+
+const char *rq_color_model_name(rq_color_model model)
+{
+    static const char *const names[RQ_COLOR_COUNT] = {"unknown", "gray", "YCbCr",  "RGB",
+                                                      "CMYK",    "YCCK", "palette"};
+    return (unsigned)model < RQ_COLOR_COUNT ? names[model] : names[0];
 }
 
 const char *rq_codec_extension(rq_codec codec, int components)
@@ -150,7 +161,8 @@ rq_limits rq_limits_default(void)
                        .max_pixels = 100000000,
                        .max_file_bytes = (size_t)64 << 20,
                        .max_memory_bytes = (size_t)512 << 20,
-                       .max_scans = 100};
+                       .max_scans = 100,
+                       .max_cpu_seconds = 2.0};
 }
 
 rq_status rq_limits_check_size(const rq_limits *limits, const char *codec, uint64_t width,
@@ -172,14 +184,33 @@ rq_status rq_limits_check_size(const rq_limits *limits, const char *codec, uint6
     return RQ_OK;
 }
 
-rq_status rq_limits_check_memory(const rq_limits *limits, const char *codec, uint64_t bytes,
-                                 rq_err *err)
+rq_status rq_codec_check_memory(rq_codec_job *job, const char *codec, uint64_t bytes,
+                                rq_err *err)
 {
-    if (bytes <= limits->max_memory_bytes)
+    job->info->memory = bytes;
+    if (bytes <= job->limits->max_memory_bytes)
         return RQ_OK;
-    return rq_fail(err, RQ_LIMIT,
-                   "decoding this %s needs %llu MiB of memory, over the limit of %zu MiB",
-                   codec, (unsigned long long)(bytes >> 20), limits->max_memory_bytes >> 20);
+    return rq_fail(
+        err, RQ_LIMIT, "decoding this %s needs %llu MiB of memory, over the limit of %zu MiB",
+        codec, (unsigned long long)(bytes >> 20), job->limits->max_memory_bytes >> 20);
+}
+
+static uint64_t cpu_end(const rq_limits *limits)
+{
+    return limits->max_cpu_seconds > 0
+               ? rq_clock_thread_cpu_ns() + (uint64_t)(limits->max_cpu_seconds * 1e9)
+               : 0;
+}
+
+bool rq_codec_out_of_time(const rq_codec_job *job)
+{
+    return job->cpu_end_ns != 0 && rq_clock_thread_cpu_ns() > job->cpu_end_ns;
+}
+
+rq_status rq_codec_fail_time(const rq_codec_job *job, const char *codec, rq_err *err)
+{
+    return rq_fail(err, RQ_LIMIT, "decoding this %s takes more than the limit of %.3g s", codec,
+                   job->limits->max_cpu_seconds);
 }
 
 /* ---- helpers of the codecs --------------------------------------------------------------- */
@@ -265,6 +296,7 @@ rq_status rq_probe(const void *data, size_t bytes, const rq_limits *limits, rq_i
                         .limits = limits,
                         .header_only = true,
                         .info = info,
+                        .cpu_end_ns = cpu_end(limits),
                         .scratch = &scratch};
     if (rq_codec_sniff(data, bytes) == RQ_CODEC_JPEG)
         RQ_TRY(rq_jpeg_create(&jpeg, err));
@@ -316,8 +348,11 @@ static rq_status decode(rq_decoder *d, const void *data, size_t bytes, bool stri
                         .rgb = rgb,
                         .img = img,
                         .info = info != NULL ? info : &unused,
+                        .cpu_end_ns = cpu_end(&d->limits),
                         .scratch = &d->scratch};
     const rq_status s = run_job(d->jpeg, &job, err);
+    if (d->scratch.cap > KEEP_SCRATCH_BYTES)
+        rq_buf_free(&d->scratch);
     memcpy(d->warning, job.warning, sizeof d->warning);
     return s;
 }

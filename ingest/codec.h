@@ -36,18 +36,35 @@ bool rq_codec_name_agrees(const char *name, rq_codec codec);
 
 /* What was unusual. Bits of rq_image_info.notes and of rq_decode's result. */
 enum {
-    RQ_NOTE_EXTENSION = 1u << 0,     /* the name says another codec than the content */
-    RQ_NOTE_CMYK = 1u << 1,          /* CMYK or YCCK, converted to RGB */
-    RQ_NOTE_ALPHA = 1u << 2,         /* alpha dropped, not composited */
-    RQ_NOTE_EXIF_BROKEN = 1u << 3,   /* EXIF block unreadable, ignored */
-    RQ_NOTE_TRAILING = 1u << 4,      /* bytes behind the end of the image */
-    RQ_NOTE_DEPTH = 1u << 5,         /* more than 8 bits per sample, reduced */
-    RQ_NOTE_PALETTE = 1u << 6,       /* palette expanded */
-    RQ_NOTE_GRAY = 1u << 7,          /* one component; harmless */
-    RQ_NOTE_ORIENTATION = 1u << 8,   /* EXIF asks for a rotation, ignored */
-    RQ_NOTE_SEQUENCE = 1u << 9,      /* more than one frame, first one used */
-    RQ_NOTE_CODEC_WARNING = 1u << 10 /* the codec complained but gave every row: see warning */
+    RQ_NOTE_EXTENSION = 1u << 0,      /* the name says another codec than the content */
+    RQ_NOTE_CMYK = 1u << 1,           /* CMYK or YCCK, converted to RGB */
+    RQ_NOTE_ALPHA = 1u << 2,          /* alpha dropped, not composited */
+    RQ_NOTE_EXIF_BROKEN = 1u << 3,    /* EXIF block unreadable, ignored */
+    RQ_NOTE_TRAILING = 1u << 4,       /* bytes behind the end of the image */
+    RQ_NOTE_DEPTH = 1u << 5,          /* more than 8 bits per sample, reduced */
+    RQ_NOTE_PALETTE = 1u << 6,        /* palette expanded */
+    RQ_NOTE_GRAY = 1u << 7,           /* one component; harmless */
+    RQ_NOTE_ORIENTATION = 1u << 8,    /* EXIF asks for a rotation, ignored */
+    RQ_NOTE_SEQUENCE = 1u << 9,       /* more than one frame, first one used */
+    RQ_NOTE_CODEC_WARNING = 1u << 10, /* the codec complained but gave every row: see warning */
+    RQ_NOTE_CROP = 1u << 11,          /* AVIF asks for a crop (clean aperture), ignored */
+    RQ_NOTE_TURNED = 1u << 12 /* turned upright by the caller, in place of ORIENTATION */
 };
+
+/* How the colours are coded, before any conversion. */
+typedef enum rq_color_model {
+    RQ_COLOR_UNKNOWN = 0,
+    RQ_COLOR_GRAY,
+    RQ_COLOR_YCBCR,
+    RQ_COLOR_RGB,
+    RQ_COLOR_CMYK,
+    RQ_COLOR_YCCK,
+    RQ_COLOR_PALETTE,
+    RQ_COLOR_COUNT
+} rq_color_model;
+
+/* "gray", "YCbCr", "RGB", "CMYK", "YCCK", "palette"; "unknown". */
+const char *rq_color_model_name(rq_color_model model);
 
 typedef struct rq_limits {
     int max_side;            /* pixels; default 32,768 */
@@ -55,6 +72,14 @@ typedef struct rq_limits {
     size_t max_file_bytes;   /* coded size; default 64 MiB */
     size_t max_memory_bytes; /* what one decode may allocate; default 512 MiB */
     int max_scans;           /* progressive JPEG; default 100 */
+    /* CPU time of one decode; default 2.0, 0 for no limit. A backstop behind the limits above,
+     * and the only one whose verdict depends on the machine. JPEG, PNG and PNM obey it; AVIF
+     * cannot be interrupted, so there the limits on size have to do. */
+    double max_cpu_seconds;
+    /* The bytes were decoded before and have passed a hash since. AVIF then goes to libavif's
+     * first choice, usually dav1d, which is about twice as fast as libaom but writes to stderr
+     * about damaged data; otherwise to libaom where libavif has it. Default false. */
+    bool trusted;
 } rq_limits;
 
 rq_limits rq_limits_default(void);
@@ -63,14 +88,18 @@ rq_limits rq_limits_default(void);
 typedef struct rq_image_info {
     rq_codec codec;
     int width, height;
-    int components;   /* colour components coded: 1, 3 or 4, alpha not counted */
+    int components; /* colour components coded: 1, 3 or 4, alpha not counted */
+    rq_color_model color;
     int bit_depth;    /* per sample as coded */
     rq_pixels pixels; /* what rq_decode will give */
     int sub_x, sub_y;
-    int orientation; /* EXIF 1..8; 1 when absent or unreadable */
+    int orientation; /* EXIF 1..8, of JPEG, PNG (eXIf) and AVIF (irot, imir); 1 when absent or
+                        unreadable */
     bool progressive;
     bool alpha;
-    unsigned notes; /* RQ_NOTE_ bits known from the header */
+    unsigned notes;  /* RQ_NOTE_ bits known from the header */
+    uint64_t memory; /* bytes a decode takes, estimated from above; what max_memory_bytes is
+                        compared with */
 } rq_image_info;
 
 /* Reads the header only. BAD_FORMAT, UNSUPPORTED, TRUNCATED or LIMIT, in the words of the

@@ -18,7 +18,8 @@ typedef struct rq_codec_job {
     bool rgb; /* YCbCr is wanted as RGB of full size */
     rq_image *img;
     rq_image_info *info;
-    rq_buf *scratch; /* of the decoding thread: grows, content undefined */
+    rq_buf *scratch;     /* of the decoding thread: grows, content undefined */
+    uint64_t cpu_end_ns; /* of this thread's CPU clock; 0: no limit */
     unsigned warnings;
     char warning[RQ_WARNING_BYTES]; /* first one */
 } rq_codec_job;
@@ -30,9 +31,14 @@ RQ_NODISCARD rq_status rq_codec_settle(rq_codec_job *job, rq_err *err);
 /* LIMIT unless the size is positive and within the limits. */
 RQ_NODISCARD rq_status rq_limits_check_size(const rq_limits *limits, const char *codec,
                                             uint64_t width, uint64_t height, rq_err *err);
-/* LIMIT when a decode would need more than max_memory_bytes. */
-RQ_NODISCARD rq_status rq_limits_check_memory(const rq_limits *limits, const char *codec,
-                                              uint64_t bytes, rq_err *err);
+/* Notes what a decode will need in info->memory; LIMIT when that is over max_memory_bytes. */
+RQ_NODISCARD rq_status rq_codec_check_memory(rq_codec_job *job, const char *codec,
+                                             uint64_t bytes, rq_err *err);
+/* True when the decode has used up its CPU time. A system call: ask per group of rows. */
+bool rq_codec_out_of_time(const rq_codec_job *job);
+/* LIMIT, with the sentence for it. */
+RQ_NODISCARD rq_status rq_codec_fail_time(const rq_codec_job *job, const char *codec,
+                                          rq_err *err);
 /* Makes job->scratch hold at least `bytes`. */
 RQ_NODISCARD rq_status rq_codec_scratch(rq_codec_job *job, size_t bytes, rq_err *err);
 /* Row y of a picture from interleaved samples; reads every step-th byte group, plane i from
@@ -49,8 +55,10 @@ RQ_NODISCARD rq_status rq_png_run(rq_codec_job *job, rq_err *err);
 RQ_NODISCARD rq_status rq_avif_run(rq_codec_job *job, rq_err *err);
 RQ_NODISCARD rq_status rq_pnm_run(rq_codec_job *job, rq_err *err);
 
-/* EXIF orientation of a JPEG: 1..8, 1 when absent. *broken is set when an EXIF block is there
- * but cannot be read. */
+/* EXIF orientation of a JPEG, of a PNG's eXIf chunk, and of the TIFF structure that both hold:
+ * 1..8, 1 when absent. *broken is set when an EXIF block is there but cannot be read. */
 int rq_exif_orientation(const uint8_t *jpeg, size_t bytes, bool *broken);
+int rq_exif_orientation_png(const uint8_t *png, size_t bytes, bool *broken);
+int rq_exif_orientation_tiff(const uint8_t *tiff, size_t bytes, bool *broken);
 
 #endif

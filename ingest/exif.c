@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXIF orientation of a JPEG, and nothing else of EXIF. Walks the marker segments to the first
-// APP1 "Exif" block and reads tag 0x0112 of its first directory. Broken blocks are common in
-// the wild and never an error: the caller gets orientation 1 and a flag.
+// EXIF orientation of a JPEG or PNG, and nothing else of EXIF. Finds the first APP1 "Exif"
+// segment, or the eXIf chunk, and reads tag 0x0112 of its first directory. Broken blocks are
+// common in the wild and never an error: the caller gets orientation 1 and a flag.
 #include "ingest/codec_impl.h"
 
 #include <string.h>
@@ -24,7 +24,8 @@ static uint32_t get32(const tiff *t, size_t at)
     return t->big_endian ? a << 16 | b : b << 16 | a;
 }
 
-/* Orientation from a TIFF structure, 0 when the structure is broken, 1 when it has none. */
+/* Orientation from a TIFF structure, 0 when the structure is broken, 1 when it has none. An
+ * orientation of 0, which some cameras write for "not known", counts as none. */
 static int tiff_orientation(const uint8_t *data, size_t bytes)
 {
     enum { ORIENTATION = 0x0112, SHORT = 3, LONG = 4, ENTRY = 12 };
@@ -49,7 +50,31 @@ static int tiff_orientation(const uint8_t *data, size_t bytes)
         if ((type != SHORT && type != LONG) || get32(&t, at + 4) != 1)
             return 0;
         const uint32_t v = type == SHORT ? get16(&t, at + 8) : get32(&t, at + 8);
-        return v >= 1 && v <= 8 ? (int)v : 0;
+        return v == 0 ? 1 : v <= 8 ? (int)v : 0;
+    }
+    return 1;
+}
+
+int rq_exif_orientation_tiff(const uint8_t *data, size_t bytes, bool *broken)
+{
+    const int v = tiff_orientation(data, bytes);
+    *broken = v == 0;
+    return v == 0 ? 1 : v;
+}
+
+/* The chunk may stand before or behind the picture (PNG third edition, 11.3.4.7). */
+int rq_exif_orientation_png(const uint8_t *png, size_t bytes, bool *broken)
+{
+    size_t at = 8; /* behind the signature */
+    *broken = false;
+    while (bytes >= 12 && at <= bytes - 12) {
+        const tiff header = {png, bytes, true};
+        const size_t length = get32(&header, at);
+        if (length > bytes - at - 12)
+            break;
+        if (memcmp(png + at + 4, "eXIf", 4) == 0)
+            return rq_exif_orientation_tiff(png + at + 8, length, broken);
+        at += length + 12;
     }
     return 1;
 }
@@ -73,11 +98,8 @@ int rq_exif_orientation(const uint8_t *jpeg, size_t bytes, bool *broken)
             break;
         const uint8_t *body = jpeg + at + 4;
         const size_t size = length - 2;
-        if (marker == APP1 && size >= sizeof exif && memcmp(body, exif, sizeof exif) == 0) {
-            const int v = tiff_orientation(body + sizeof exif, size - sizeof exif);
-            *broken = v == 0;
-            return v == 0 ? 1 : v;
-        }
+        if (marker == APP1 && size >= sizeof exif && memcmp(body, exif, sizeof exif) == 0)
+            return rq_exif_orientation_tiff(body + sizeof exif, size - sizeof exif, broken);
         at += 2 + length;
     }
     return 1;

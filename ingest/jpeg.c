@@ -18,7 +18,8 @@
 enum {
     MAX_FACTOR = 4,              /* T.81 B.2.2: sampling factors are 1..4 */
     MAX_BLOCK_VISITS = 64 << 20, /* blocks decoded over all scans of one picture */
-    BLOCK_BYTES = DCTSIZE2 * 2   /* of a whole-image coefficient buffer */
+    BLOCK_BYTES = DCTSIZE2 * 2,  /* of a whole-image coefficient buffer */
+    CALLS_BETWEEN_CHECKS = 8     /* of the progress monitor: rows, or rows of MCUs */
 };
 
 struct rq_jpeg {
@@ -34,8 +35,10 @@ struct rq_jpeg {
     bool several_scans;
     bool end_missing;  /* the bytes ended before EOI */
     bool data_missing; /* a scan held less data than its blocks need */
+    bool out_of_time;
     int scan;
     uint64_t block_visits;
+    unsigned calls; /* of the progress monitor */
 };
 
 /* ---- libjpeg's callbacks ----------------------------------------------------------------- */
@@ -68,11 +71,44 @@ static rq_status status_of_error(int code, bool header_done)
     }
 }
 
+/* The process of a frame header that libjpeg refuses (T.81 table B.1), NULL for others. */
+static const char *process_name(int marker)
+{
+    switch (marker) {
+    case 0xC3:
+    case 0xCB:
+        return "lossless";
+    case 0xC5:
+    case 0xC6:
+    case 0xC7:
+    case 0xCD:
+    case 0xCE:
+    case 0xCF:
+        return "hierarchical";
+    default:
+        return NULL;
+    }
+}
+
+/* libjpeg's words, but in plain ones where a picture is whole and of a kind it cannot read. */
+static void describe_error(j_common_ptr cinfo, char text[JMSG_LENGTH_MAX])
+{
+    const struct jpeg_error_mgr *e = cinfo->err;
+    const int parameter = e->msg_parm.i[0];
+    const char *process = e->msg_code == JERR_SOF_UNSUPPORTED ? process_name(parameter) : NULL;
+    if (process != NULL)
+        snprintf(text, JMSG_LENGTH_MAX, "coded by the %s process, which is not read", process);
+    else if (e->msg_code == JERR_BAD_PRECISION)
+        snprintf(text, JMSG_LENGTH_MAX, "%d bits per sample, and only 8 are read", parameter);
+    else
+        e->format_message(cinfo, text);
+}
+
 static void on_error(j_common_ptr cinfo)
 {
     rq_jpeg *j = cinfo->client_data;
     char text[JMSG_LENGTH_MAX];
-    cinfo->err->format_message(cinfo, text);
+    describe_error(cinfo, text);
     if (j->failure == RQ_OK) {
         j->failure = status_of_error(cinfo->err->msg_code, j->header_done);
         strncpy(j->failure_text, text, sizeof j->failure_text - 1);
@@ -107,11 +143,16 @@ static void ignore_output(j_common_ptr cinfo)
 {
 }
 
-/* Bounds the work of files with many scans, each of which may touch every block. */
+/* Bounds the work of files with many scans, each of which may touch every block, and the time
+ * of any file. */
 static void on_progress(j_common_ptr common)
 {
     rq_jpeg *j = common->client_data;
     const struct jpeg_decompress_struct *cinfo = &j->cinfo;
+    if (j->calls++ % CALLS_BETWEEN_CHECKS == 0 && rq_codec_out_of_time(j->job)) {
+        j->out_of_time = true;
+        longjmp(j->escape, 1);
+    }
     if (cinfo->input_scan_number == j->scan)
         return;
     j->scan = cinfo->input_scan_number;
@@ -180,6 +221,24 @@ static bool planes_fit(const struct jpeg_decompress_struct *cinfo, int *sub_x, i
     return true;
 }
 
+static rq_color_model color_model(J_COLOR_SPACE space)
+{
+    switch (space) {
+    case JCS_GRAYSCALE:
+        return RQ_COLOR_GRAY;
+    case JCS_RGB:
+        return RQ_COLOR_RGB;
+    case JCS_YCbCr:
+        return RQ_COLOR_YCBCR;
+    case JCS_CMYK:
+        return RQ_COLOR_CMYK;
+    case JCS_YCCK:
+        return RQ_COLOR_YCCK;
+    default:
+        return RQ_COLOR_UNKNOWN;
+    }
+}
+
 /* Bytes of planes and of the coefficient buffers that files of several scans need. */
 static uint64_t memory_needed(const struct jpeg_decompress_struct *cinfo, bool buffered)
 {
@@ -204,8 +263,7 @@ static rq_status read_header(rq_jpeg *j, rq_err *err)
     j->several_scans = jpeg_has_multiple_scans(cinfo);
     RQ_TRY(rq_limits_check_size(job->limits, "JPEG", cinfo->image_width, cinfo->image_height,
                                 err));
-    RQ_TRY(rq_limits_check_memory(job->limits, "JPEG", memory_needed(cinfo, j->several_scans),
-                                  err));
+    RQ_TRY(rq_codec_check_memory(j->job, "JPEG", memory_needed(cinfo, j->several_scans), err));
     if (cinfo->num_components == 2 || cinfo->num_components > 4 ||
         cinfo->jpeg_color_space == JCS_UNKNOWN)
         return rq_fail(err, RQ_UNSUPPORTED,
@@ -216,6 +274,7 @@ static rq_status read_header(rq_jpeg *j, rq_err *err)
     info->components = cinfo->num_components;
     info->bit_depth = cinfo->data_precision;
     info->progressive = cinfo->progressive_mode;
+    info->color = color_model(cinfo->jpeg_color_space);
     bool broken;
     info->orientation = rq_exif_orientation(job->data, job->bytes, &broken);
     info->notes |= broken ? RQ_NOTE_EXIF_BROKEN : 0;
@@ -342,6 +401,8 @@ rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err)
     j->failure = RQ_OK;
     memset(j->failure_text, 0, sizeof j->failure_text);
     j->header_done = j->rows_done = j->end_missing = j->data_missing = false;
+    j->out_of_time = false;
+    j->calls = 0;
     j->scan = 0;
     j->block_visits = 0;
     j->cinfo.mem->max_memory_to_use = (long)job->limits->max_memory_bytes;
@@ -349,6 +410,8 @@ rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err)
     rq_status s;
     if (setjmp(j->escape) == 0) {
         s = run_guarded(j, err);
+    } else if (j->out_of_time) {
+        s = rq_codec_fail_time(job, "JPEG", err);
     } else if (j->rows_done) { /* all rows are out; something behind them is wrong */
         rq_codec_warn(job, j->failure_text);
         s = RQ_OK;

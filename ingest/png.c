@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK_BYTES_MAX = 8 << 20, CHUNKS_CACHED_MAX = 128 };
+enum { CHUNK_BYTES_MAX = 8 << 20, CHUNKS_CACHED_MAX = 128, ROWS_BETWEEN_CHECKS = 16 };
 
 typedef struct png_reader {
     rq_codec_job *job;
@@ -19,6 +19,7 @@ typedef struct png_reader {
     png_infop meta;
     size_t at;  /* next byte to hand out */
     bool ended; /* libpng wanted more bytes than there are */
+    bool late;  /* the CPU time is used up */
     bool rows_done;
     bool header_done;
     char error[RQ_WARNING_BYTES];
@@ -43,9 +44,19 @@ static void on_warning(png_structp png, png_const_charp text)
     rq_codec_warn(r->job, text);
 }
 
+static void check_time(png_reader *r)
+{
+    r->late = rq_codec_out_of_time(r->job);
+    if (r->late)
+        png_error(r->png, "out of time");
+}
+
+/* Asked for at most 8 KiB of compressed data at a time, also for what stands behind the last
+ * row and would be inflated without end. */
 static void on_read(png_structp png, png_bytep dst, size_t n)
 {
     png_reader *r = png_get_io_ptr(png);
+    check_time(r);
     if (n > r->job->bytes - r->at) {
         r->ended = true;
         png_error(png, "the PNG ends before its picture does");
@@ -114,6 +125,12 @@ static void read_header(png_reader *r)
     info->notes |= info->alpha ? RQ_NOTE_ALPHA : 0;
     info->notes |= (colour & PNG_COLOR_MASK_PALETTE) != 0 ? RQ_NOTE_PALETTE : 0;
     info->notes |= info->bit_depth > 8 ? RQ_NOTE_DEPTH : 0;
+    info->color = (colour & PNG_COLOR_MASK_PALETTE) != 0 ? RQ_COLOR_PALETTE
+                  : info->components == 3                ? RQ_COLOR_RGB
+                                                         : RQ_COLOR_GRAY;
+    bool broken;
+    info->orientation = rq_exif_orientation_png(r->job->data, r->job->bytes, &broken);
+    info->notes |= broken ? RQ_NOTE_EXIF_BROKEN : 0;
     info->notes |= is_animated(r->job->data, r->job->bytes) ? RQ_NOTE_SEQUENCE : 0;
 }
 
@@ -134,6 +151,16 @@ static int set_transforms(png_reader *r)
     return passes;
 }
 
+/* Planes, and what the rows need besides: 8-bit samples of a whole interlaced picture, or one
+ * row; libpng keeps four rows of at most 8 bytes a pixel. */
+static uint64_t memory_needed(const png_reader *r)
+{
+    const rq_image_info *info = r->job->info;
+    const uint64_t row = (uint64_t)(unsigned)info->width * (unsigned)info->components;
+    const uint64_t planes = row * (unsigned)info->height;
+    return planes + (info->progressive ? planes : row) + (uint64_t)(unsigned)info->width * 32;
+}
+
 /* An interlaced picture is collected whole, any other goes through one row of scratch. */
 static rq_status read_pixels(png_reader *r, rq_err *err)
 {
@@ -142,16 +169,16 @@ static rq_status read_pixels(png_reader *r, rq_err *err)
     const int passes = set_transforms(r);
     const size_t row_bytes = png_get_rowbytes(r->png, r->meta);
     const int channels = png_get_channels(r->png, r->meta);
-    const uint64_t planes = (uint64_t)height * (unsigned)job->info->width * (unsigned)channels;
-    const uint64_t whole = passes > 1 ? (uint64_t)row_bytes * (unsigned)height : row_bytes;
+    const size_t whole = passes > 1 ? row_bytes * (size_t)height : row_bytes;
     if (channels != job->info->components)
         return rq_fail(err, RQ_INTERNAL, "libpng gives %d channels instead of %d", channels,
                        job->info->components);
-    RQ_TRY(rq_limits_check_memory(job->limits, "PNG", planes + whole, err));
     RQ_TRY(rq_image_shape(job->img, job->info->pixels, job->info->width, height, 1, 1, 1, err));
-    RQ_TRY(rq_codec_scratch(job, (size_t)whole, err));
+    RQ_TRY(rq_codec_scratch(job, whole, err));
     for (int pass = 0; pass < passes; pass++) {
         for (int y = 0; y < height; y++) {
+            if (y % ROWS_BETWEEN_CHECKS == 0)
+                check_time(r);
             uint8_t *row = job->scratch->data + (passes > 1 ? (size_t)y * row_bytes : 0);
             png_read_row(r->png, row, NULL);
             if (pass == passes - 1)
@@ -169,12 +196,15 @@ static rq_status run_guarded(png_reader *r, rq_err *err)
     set_limits(r->png, r->job->limits);
     png_set_read_fn(r->png, r, on_read);
     read_header(r);
+    RQ_TRY(rq_codec_check_memory(r->job, "PNG", memory_needed(r), err));
     return r->job->header_only ? RQ_OK : read_pixels(r, err);
 }
 
 /* What a jump out of libpng means. */
 static rq_status judge_error(png_reader *r, rq_err *err)
 {
+    if (r->late)
+        return rq_codec_fail_time(r->job, "PNG", err);
     if (r->rows_done) { /* all rows are out; something behind them is wrong */
         if (r->ended && r->job->strict)
             return rq_fail(err, RQ_TRUNCATED, "the PNG ends without its end chunk");

@@ -56,7 +56,8 @@ rq_status rq_pnm_run(rq_codec_job *job, rq_err *err)
     info->components = channels;
     info->bit_depth = 8;
     info->pixels = channels == 1 ? RQ_PIXELS_GRAY : RQ_PIXELS_RGB;
-    RQ_TRY(rq_limits_check_memory(job->limits, "PNM", need, err));
+    info->color = channels == 1 ? RQ_COLOR_GRAY : RQ_COLOR_RGB;
+    RQ_TRY(rq_codec_check_memory(job, "PNM", need, err));
     if (job->bytes - at < need)
         return rq_fail(err, RQ_TRUNCATED, "PNM has %zu bytes of pixels where %llu are needed",
                        job->bytes - at, (unsigned long long)need);
