@@ -7,8 +7,8 @@
 #include "tools/dump.h"
 
 #include "ingest/codec.h"
+#include "ingest/jpeg_encode.h"
 #include "tools/html.h"
-#include "tools/jpeg_write.h"
 
 #include <stdio.h>
 #include <string.h>

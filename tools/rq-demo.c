@@ -8,9 +8,9 @@
 // name and renamed when complete: a killed run leaves nothing under the final name.
 #include "common/file.h"
 #include "ingest/codec.h"
+#include "ingest/jpeg_encode.h"
 #include "tools/cli.h"
 #include "tools/demo_scene.h"
-#include "tools/jpeg_write.h"
 
 #include <errno.h>
 #include <fcntl.h>

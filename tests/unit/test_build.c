@@ -4,10 +4,10 @@
 #include "pack_fixture.h"
 
 #include "common/json.h"
+#include "ingest/jpeg_encode.h"
 #include "pack/build.h"
 #include "pack/unpack.h"
 #include "pack/verify.h"
-#include "tools/jpeg_write.h"
 
 typedef struct scene {
     char *dir;               /* everything */

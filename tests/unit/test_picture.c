@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "ingest/codec.h"
+#include "ingest/jpeg_encode.h"
 #include "tools/demo_scene.h"
-#include "tools/jpeg_write.h"
 #include "tools/picture.h"
 
 static rq_color at(const rq_picture *p, int x, int y)
