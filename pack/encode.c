@@ -5,8 +5,8 @@
 // pixels beyond a sample's size to the source's bytes.
 #include "pack/encode.h"
 
-#include "common/json.h"
 #include "pack/key.h"
+#include "pack/meta.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -194,24 +194,17 @@ static rq_status find_mask(rq_encoder *e, const rq_record *rec, rq_encoded *out,
 static rq_status write_meta(rq_encoder *e, const rq_record *rec, const rq_image_info *info,
                             const rq_verdict *v, rq_err *err)
 {
-    rq_buf *b = &e->meta;
-    b->size = 0;
-    RQ_TRY(rq_buf_printf(b, err, "{\"name\": "));
-    RQ_TRY(rq_json_append_string(b, rec->entry.name, err));
-    if (rec->entry.class_name) {
-        RQ_TRY(rq_buf_printf(b, err, ", \"class\": "));
-        RQ_TRY(rq_json_append_string(b, rec->entry.class_name, err));
-    }
-    RQ_TRY(rq_buf_printf(b, err,
-                         ", \"width\": %d, \"height\": %d, \"codec\": \"%s\", "
-                         "\"verdict\": \"%s\"",
-                         e->image.width, e->image.height, rq_codec_name(info->codec),
-                         rq_verdict_name(v->kind)));
-    if (v->reason[0]) {
-        RQ_TRY(rq_buf_printf(b, err, ", \"notes\": "));
-        RQ_TRY(rq_json_append_string(b, v->reason, err));
-    }
-    return rq_buf_printf(b, err, "}\n");
+    const rq_meta m = {.name = rec->entry.name,
+                       .class_name = rec->entry.class_name,
+                       .id = rec->entry.id,
+                       .width = e->image.width,
+                       .height = e->image.height,
+                       .orientation = 1,
+                       .codec = rq_codec_name(info->codec),
+                       .verdict = rq_verdict_name(v->kind),
+                       .notes = v->reason};
+    e->meta.size = 0;
+    return rq_meta_write(&m, &e->meta, err);
 }
 
 // The frame of a usable image. LIMIT is the image's own trouble.

@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define FORMAT_NAME "reliquary-dataset"
+#define PART_FORMAT "reliquary-part"
 #define SEAL_START  ",\n  \"xxh3\": \""
 #define SEAL_END    "\"\n}\n"
 enum { SEAL_BYTES = sizeof SEAL_START - 1 + 16 + sizeof SEAL_END - 1 };
@@ -31,6 +33,7 @@ void rq_manifest_free(rq_manifest *m)
     rq_free(m->name);
     rq_free(m->layout);
     rq_free(m->created_by);
+    rq_settings_free(&m->settings);
     *m = (rq_manifest){0};
 }
 
@@ -58,9 +61,78 @@ rq_status rq_manifest_add_shard(rq_manifest *m, const char *file, const rq_manif
     return RQ_OK;
 }
 
-void rq_shard_file_name(char *buf, size_t buf_bytes, const char *name, size_t number)
+void rq_shard_prefix(char *buf, size_t buf_bytes, const char *name, rq_part part)
 {
-    snprintf(buf, buf_bytes, "%s-%06zu%s", name, number, RQ_SHARD_SUFFIX);
+    if (part.count == 0)
+        snprintf(buf, buf_bytes, "%s", name);
+    else
+        snprintf(buf, buf_bytes, "%s-p%03dof%03d", name, part.index, part.count);
+}
+
+void rq_shard_file_name(char *buf, size_t buf_bytes, const char *prefix, size_t number)
+{
+    snprintf(buf, buf_bytes, "%s-%06zu%s", prefix, number, RQ_SHARD_SUFFIX);
+}
+
+// "pIIIofNNN-" at *at: steps behind it. Numbers have 3 or 4 digits, as rq_shard_prefix writes.
+static rq_part take_part(const char **at)
+{
+    char again[32];
+    rq_part p = {0};
+    if (sscanf(*at, "p%4dof%4d-", &p.index, &p.count) != 2 || p.index < 1 || p.index > p.count)
+        return (rq_part){0};
+    const int n = snprintf(again, sizeof again, "p%03dof%03d-", p.index, p.count);
+    if (strncmp(*at, again, (size_t)n) != 0)
+        return (rq_part){0};
+    *at += n;
+    return p;
+}
+
+// The last "-" of a file's name with something of the form NNNNNN or pIIIofNNN-NNNNNN behind it
+// ends NAME.
+static const char *behind_name(const char *file, const char *name)
+{
+    if (name) {
+        const size_t n = strlen(name);
+        return strncmp(file, name, n) == 0 && file[n] == '-' ? file + n + 1 : NULL;
+    }
+    const char *dot = strchr(file, '.');
+    const char *dash = dot;
+    while (dash && dash > file && *dash != '-')
+        dash--;
+    if (!dash || dash == file || *dash != '-')
+        return NULL;
+    for (const char *p = dash - 1; p > file; p--)
+        if (*p == '-') {
+            const char *at = p + 1;
+            if (take_part(&at).count && at == dash + 1)
+                dash = p;
+            break;
+        }
+    char prefix[RQ_MAX_NAME_BYTES + 1];
+    const size_t n = (size_t)(dash - file);
+    if (n > RQ_MAX_NAME_BYTES)
+        return NULL;
+    memcpy(prefix, file, n);
+    prefix[n] = 0;
+    return rq_shard_prefix_valid(prefix) ? dash + 1 : NULL;
+}
+
+bool rq_shard_file_parse(const char *file, const char *name, const char *suffix, rq_part *part,
+                         size_t *number)
+{
+    const char *at = behind_name(file, name);
+    if (!at)
+        return false;
+    const rq_part p = take_part(&at);
+    const size_t digits = strspn(at, "0123456789");
+    if (digits < 6 || digits > 8 || strcmp(at + digits, suffix) != 0)
+        return false;
+    if (part)
+        *part = p;
+    if (number)
+        *number = (size_t)strtoul(at, NULL, 10);
+    return true;
 }
 
 bool rq_shard_prefix_valid(const char *name)
@@ -109,8 +181,13 @@ rq_status rq_manifest_encode(const rq_manifest *m, rq_buf *out, rq_err *err)
 {
     const size_t start = out->size;
     RQ_TRY(rq_buf_printf(out, err, "{\n  \"format\": \"%s\",\n  \"version\": %d,\n",
-                         FORMAT_NAME, RQ_FORMAT_VERSION));
+                         m->part.count ? PART_FORMAT : FORMAT_NAME, RQ_FORMAT_VERSION));
     RQ_TRY(put_string(out, "name", m->name, err));
+    if (m->part.count)
+        RQ_TRY(rq_buf_printf(out, err,
+                             "  \"part\": {\"index\": %d, \"of\": %d, \"first\": %" PRIu64
+                             ", \"images\": %" PRIu64 "},\n",
+                             m->part.index, m->part.count, m->first, m->records));
     RQ_TRY(rq_buf_printf(out, err,
                          "  \"encoding\": \"%s\",\n  \"level\": %d,\n  \"samples\": %" PRIu64
                          ",\n  \"masks\": %" PRIu64 ",\n  \"fallbacks\": %" PRIu64 ",\n",
@@ -126,8 +203,10 @@ rq_status rq_manifest_encode(const rq_manifest *m, rq_buf *out, rq_err *err)
     RQ_TRY(rq_json_append_string(out, m->layout, err));
     RQ_TRY(rq_buf_printf(out, err,
                          ", \"images\": %" PRIu64 ", \"bytes\": %" PRIu64
-                         ", \"passed_over\": %" PRIu64 "},\n  \"created_by\": ",
+                         ", \"passed_over\": %" PRIu64 "},\n  \"settings\": ",
                          m->source_images, m->source_bytes, m->source_passed_over));
+    RQ_TRY(rq_settings_encode(&m->settings, out, err));
+    RQ_TRY(rq_buf_printf(out, err, ",\n  \"created_by\": "));
     RQ_TRY(rq_json_append_string(out, m->created_by, err));
     const uint64_t seal = rq_xxh3(out->data + start, out->size - start);
     return rq_buf_printf(out, err, SEAL_START "%016" PRIx64 SEAL_END, seal);
@@ -180,6 +259,26 @@ static bool is_hex(const char *text, size_t digits)
     return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
+// Shards are numbered from 0 on; those of parts within their part, parts in ascending order.
+static rq_status check_file(const rq_manifest *m, const char *file, rq_err *err)
+{
+    rq_part part, before = {0};
+    size_t number, number_before = 0;
+    bool sound = rq_shard_file_parse(file, m->name, RQ_SHARD_SUFFIX, &part, &number);
+    if (sound && m->n_shards)
+        sound = rq_shard_file_parse(m->shards[m->n_shards - 1].file, m->name, RQ_SHARD_SUFFIX,
+                                    &before, &number_before);
+    const bool same_part = m->n_shards && part.index == before.index;
+    sound = sound && number == (same_part ? number_before + 1 : 0) &&
+            (m->n_shards == 0 || (part.count == before.count && part.index >= before.index));
+    if (m->part.count)
+        sound = sound && part.index == m->part.index && part.count == m->part.count;
+    if (!sound)
+        return rq_fail(err, RQ_BAD_FORMAT, "%s: shard %zu cannot be called '%.100s'",
+                       RQ_MANIFEST_FILE, m->n_shards, file);
+    return RQ_OK;
+}
+
 static rq_status parse_shard(rq_manifest *m, const cJSON *obj, rq_err *err)
 {
     rq_manifest_shard s = {0};
@@ -189,11 +288,7 @@ static rq_status parse_shard(rq_manifest *m, const cJSON *obj, rq_err *err)
     RQ_TRY(rq_json_get_string(obj, "sha256", &sha, RQ_MANIFEST_FILE, err));
     RQ_TRY(get_u64(obj, "bytes", &s.bytes, err));
     RQ_TRY(get_u64(obj, "samples", &s.samples, err));
-    char expected[RQ_MAX_NAME_BYTES + 32];
-    rq_shard_file_name(expected, sizeof expected, m->name, m->n_shards);
-    if (strcmp(file, expected) != 0)
-        return rq_fail(err, RQ_BAD_FORMAT, "%s: shard %zu is called '%.100s', not '%s'",
-                       RQ_MANIFEST_FILE, m->n_shards, file, expected);
+    RQ_TRY(check_file(m, file, err));
     if (!is_hex(index, 16) || !is_hex(sha, 64) || s.samples == 0 ||
         s.samples > RQ_MAX_SHARD_SAMPLES || s.bytes / RQ_INDEX_ENTRY_BYTES < s.samples)
         return rq_fail(err, RQ_BAD_FORMAT, "%s: the record of shard '%s' is out of range",
@@ -228,7 +323,8 @@ static rq_status parse_lists(rq_manifest *m, const cJSON *root, rq_err *err)
         RQ_TRY(parse_shard(m, item, err));
         samples += m->shards[m->n_shards - 1].samples;
     }
-    if (m->n_shards == 0 || samples != m->samples || m->masks > m->samples)
+    if ((m->n_shards == 0 && m->part.count == 0) || samples != m->samples ||
+        m->masks > m->samples)
         return rq_fail(err, RQ_BAD_FORMAT,
                        "%s: %" PRIu64 " samples, but its shards hold %" PRIu64,
                        RQ_MANIFEST_FILE, m->samples, samples);
@@ -246,8 +342,21 @@ static rq_status parse_encoding(rq_manifest *m, const cJSON *root, rq_err *err)
         return rq_fail(err, RQ_UNSUPPORTED, "%s: unknown encoding '%.40s'", RQ_MANIFEST_FILE,
                        text);
     int64_t level;
-    RQ_TRY(rq_json_get_int(root, "level", 1, 22, &level, RQ_MANIFEST_FILE, err));
+    RQ_TRY(rq_json_get_int(root, "level", 0, 22, &level, RQ_MANIFEST_FILE, err));
     m->level = (int)level;
+    return RQ_OK;
+}
+
+static rq_status parse_part(rq_manifest *m, const cJSON *root, rq_err *err)
+{
+    const cJSON *sub;
+    int64_t index, count;
+    RQ_TRY(get_object(root, "part", &sub, err));
+    RQ_TRY(rq_json_get_int(sub, "of", 1, RQ_MAX_PARTS, &count, RQ_MANIFEST_FILE, err));
+    RQ_TRY(rq_json_get_int(sub, "index", 1, count, &index, RQ_MANIFEST_FILE, err));
+    RQ_TRY(get_u64(sub, "first", &m->first, err));
+    RQ_TRY(get_u64(sub, "images", &m->records, err));
+    m->part = (rq_part){(int)index, (int)count};
     return RQ_OK;
 }
 
@@ -257,7 +366,8 @@ static rq_status parse_fields(rq_manifest *m, const cJSON *root, rq_err *err)
     const cJSON *sub;
     int64_t version;
     RQ_TRY(rq_json_get_string(root, "format", &format, RQ_MANIFEST_FILE, err));
-    if (strcmp(format, FORMAT_NAME) != 0)
+    const bool part = strcmp(format, PART_FORMAT) == 0;
+    if (!part && strcmp(format, FORMAT_NAME) != 0)
         return rq_fail(err, RQ_BAD_FORMAT, "%s: format is '%.40s', not '%s'", RQ_MANIFEST_FILE,
                        format, FORMAT_NAME);
     RQ_TRY(rq_json_get_int(root, "version", 1, MAX_NUMBER, &version, RQ_MANIFEST_FILE, err));
@@ -269,6 +379,8 @@ static rq_status parse_fields(rq_manifest *m, const cJSON *root, rq_err *err)
     if (!rq_shard_prefix_valid(m->name))
         return rq_fail(err, RQ_BAD_FORMAT, "%s: '%.80s' is no name for a dataset",
                        RQ_MANIFEST_FILE, m->name);
+    if (part)
+        RQ_TRY(parse_part(m, root, err));
     RQ_TRY(parse_encoding(m, root, err));
     RQ_TRY(get_u64(root, "samples", &m->samples, err));
     RQ_TRY(get_u64(root, "masks", &m->masks, err));
@@ -282,6 +394,9 @@ static rq_status parse_fields(rq_manifest *m, const cJSON *root, rq_err *err)
     RQ_TRY(get_u64(sub, "images", &m->source_images, err));
     RQ_TRY(get_u64(sub, "bytes", &m->source_bytes, err));
     RQ_TRY(get_u64(sub, "passed_over", &m->source_passed_over, err));
+    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(root, "settings");
+    if (settings) // older manifests have none
+        RQ_TRY(rq_settings_parse(&m->settings, settings, RQ_MANIFEST_FILE, err));
     return get_copy(root, "created_by", &m->created_by, err);
 }
 
@@ -308,7 +423,8 @@ static rq_status explain_missing(const char *dir, rq_err *err)
         return rq_fail(err, RQ_NOT_FOUND, "'%s' is not a dataset folder", dir);
     return rq_fail(err, RQ_NOT_FOUND,
                    "'%s' has no %s: it is no dataset, or a build that did not finish; run "
-                   "`rq-pack build` with -o '%s' again",
+                   "`rq-pack build` with -o '%s' again, `rq-pack merge` when it was packed in "
+                   "parts, or `rq-pack repair` when the file was lost",
                    dir, RQ_MANIFEST_FILE, dir);
 }
 
@@ -322,26 +438,43 @@ static rq_status hash_text(const rq_buf *text, char sha256[RQ_SHA256_HEX], rq_er
     return RQ_OK;
 }
 
-rq_status rq_manifest_read(rq_manifest *m, const char *dir, char sha256[RQ_SHA256_HEX],
-                           rq_err *err)
+rq_status rq_manifest_read_file(rq_manifest *m, const char *path, char sha256[RQ_SHA256_HEX],
+                                rq_err *err)
 {
     *m = (rq_manifest){0};
     rq_buf text = {0};
     rq_err inner = {0};
+    rq_status st = rq_file_read(path, RQ_MANIFEST_MAX_BYTES, &text, err);
+    if (st == RQ_OK &&
+        (st = rq_manifest_parse(m, (const char *)text.data, text.size, &inner)) != RQ_OK)
+        rq_fail(err, st, "'%s': %s; restore the file from a copy or pack again", path,
+                inner.text);
+    else if (st == RQ_OK && sha256 && (st = hash_text(&text, sha256, err)) != RQ_OK)
+        rq_manifest_free(m);
+    rq_buf_free(&text);
+    return st;
+}
+
+rq_status rq_manifest_read(rq_manifest *m, const char *dir, char sha256[RQ_SHA256_HEX],
+                           rq_err *err)
+{
+    rq_err inner = {0};
     char *path = rq_path_join(dir, RQ_MANIFEST_FILE);
+    *m = (rq_manifest){0};
     if (!path)
         return rq_fail(err, RQ_OOM, "out of memory opening '%s'", dir);
-    rq_status st = rq_file_read(path, RQ_MANIFEST_MAX_BYTES, &text, &inner);
+    rq_status st = rq_manifest_read_file(m, path, sha256, &inner);
     if (st != RQ_OK && (inner.sys_errno == ENOENT || inner.sys_errno == ENOTDIR))
         st = explain_missing(dir, err);
     else if (st != RQ_OK)
-        st = rq_fail(err, st, "%s", inner.text);
-    else if ((st = rq_manifest_parse(m, (const char *)text.data, text.size, &inner)) != RQ_OK)
-        rq_fail(err, st, "'%s': %s; restore the file from a copy or pack again", path,
-                inner.text);
-    else if (sha256 && (st = hash_text(&text, sha256, err)) != RQ_OK)
+        rq_fail(err, st, "%s", inner.text);
+    else if (m->part.count) {
         rq_manifest_free(m);
-    rq_buf_free(&text);
+        st = rq_fail(err, RQ_BAD_FORMAT,
+                     "'%s' describes one part of a dataset; restore the "
+                     "file from a copy or run `rq-pack merge` again",
+                     path);
+    }
     rq_free(path);
     return st;
 }
