@@ -61,6 +61,11 @@ endif
 ifeq ($(VARIANT),tsan)
 SAN := -fsanitize=thread
 endif
+ifeq ($(VARIANT),fuzz)
+SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+       -fno-omit-frame-pointer
+endif
+RQ_CPPFLAGS += $(if $(SAN),-DRQ_SANITIZED)
 RQ_CFLAGS  += $(SAN)
 RQ_LDFLAGS += $(SAN)
 ifdef WERROR
@@ -88,8 +93,8 @@ HEADERS    := $(foreach r,$(ROOMS) tools,$(wildcard $(r)/*.h))
 objs = $(patsubst %.c,$(O)/%.o,$(1))
 room_srcs = $(filter-out $(if $(filter no,$(HAVE_ONEDNN)),train/onednn%.c),$(wildcard $(1)/*.c))
 
-.PHONY: all help tools tests check check-quick asan ubsan tsan demo bench deps summary format \
-        format-check lint install uninstall clean
+.PHONY: all help tools tests check check-quick asan ubsan tsan fuzz fuzz-targets fuzz-seeds demo \
+        bench deps summary format format-check lint install uninstall clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -154,7 +159,23 @@ $(ORACLES): $(O)/tests/%: $(O)/tests/oracle/%.o $(LIBS)
 	$(if $(V),,@echo "  LD  $@")
 	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RQ_LDLIBS) $(LDLIBS)
 
-tests: $(UNIT_TESTS) $(ORACLES)
+# Fuzz targets: with a fuzzer in the variant `fuzz`, otherwise with a driver that replays inputs.
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_MAIN    := $(if $(filter fuzz,$(VARIANT)),,$(O)/tests/fuzz/driver.o)
+$(FUZZ_TARGETS): $(O)/fuzz/%: $(O)/tests/fuzz/%.o $(FUZZ_MAIN) $(O)/librq_tools.a $(LIBS)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD  $@")
+	$(Q)$(CC) $(RQ_LDFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) $(LDFLAGS) -o $@ $^ \
+	  $(RQ_LDLIBS) $(LDLIBS)
+
+# Writes the seeds of the corpus.
+$(O)/fuzz/seeds: $(O)/tests/fuzz/seeds.o $(O)/librq_tools.a $(LIBS)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD  $@")
+	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RQ_LDLIBS) $(LDLIBS)
+
+tests: $(UNIT_TESTS) $(ORACLES) fuzz-targets
+fuzz-targets: $(FUZZ_TARGETS)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 
@@ -170,9 +191,9 @@ check-quick: deps ## unit tests alone
 # Sanitizers of gcc 12 cannot place their shadow when the kernel scatters addresses too widely.
 NO_ASLR = $$(setarch -R true 2>/dev/null && echo setarch -R)
 
-asan ubsan: deps ## unit and command-line tests under a sanitizer
+asan ubsan: deps ## unit tests, command lines and fuzz corpus under a sanitizer
 	$(Q)$(MAKE) --no-print-directory VARIANT=$@ CFLAGS="-O1 -g" tools tests
-	$(Q)PYTHON=$(PYTHON) $(NO_ASLR) sh tests/run.sh $(BUILD)/$@ unit cli
+	$(Q)PYTHON=$(PYTHON) $(NO_ASLR) sh tests/run.sh $(BUILD)/$@ unit cli fuzz
 
 tsan: deps ## queue, pool and stream under the thread sanitizer
 	$(Q)$(MAKE) --no-print-directory VARIANT=tsan CFLAGS="-O1 -g" tsan-tests
@@ -180,6 +201,21 @@ tsan: deps ## queue, pool and stream under the thread sanitizer
 
 .PHONY: tsan-tests
 tsan-tests: $(foreach t,queue pool stream build,$(O)/tests/test_$(t))
+
+FUZZ_SECONDS ?= 60
+FUZZ_CC      ?= clang
+fuzz: deps ## fuzz every parser for FUZZ_SECONDS (60), or only FUZZ_TARGET; needs clang
+	$(Q)if sh tests/fuzz/run.sh --can $(FUZZ_CC); then \
+	  $(MAKE) --no-print-directory VARIANT=fuzz CC=$(FUZZ_CC) CFLAGS="-O1 -g" fuzz-targets && \
+	  sh tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGET); \
+	else \
+	  echo "fuzz: skipped, $(FUZZ_CC) cannot build a fuzzer here; on Debian 12:" \
+	    "apt-get install clang libclang-rt-14-dev libomp-dev"; \
+	fi
+
+fuzz-seeds: deps ## write the seeds of the fuzz corpus again
+	$(Q)$(MAKE) --no-print-directory $(O)/fuzz/seeds
+	$(Q)$(O)/fuzz/seeds tests/fuzz/corpus
 
 bench: deps ## speed of the parts, on this machine
 	$(Q)$(MAKE) --no-print-directory $(BENCHES)

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Runs the tests of one build: run.sh BUILD_DIR [unit] [cli] [oracle]; all three without a choice.
+# Runs the tests of one build: run.sh BUILD_DIR [unit] [cli] [fuzz] [oracle]; all of them without
+# a choice.
 #
 # unit    every program in BUILD_DIR/tests, cmocka in TAP: one result per test function
 # cli     tests/cli/*.sh with the tools of BUILD_DIR/bin first in PATH: one result per script
+# fuzz    every program in BUILD_DIR/fuzz over its corpus: one result per program
 # oracle  tests/oracle/*.py against independent implementations: one result per script
 # A script exits 0 for a pass and 77 for a skip, whose reason is the last line it printed.
 # Whatever runs longer than RQ_TEST_TIMEOUT seconds (600) has failed.
@@ -10,7 +12,7 @@
 set -u
 build=$1
 shift
-kinds=${*:-unit cli oracle}
+kinds=${*:-unit cli fuzz oracle}
 here=$(cd "$(dirname "$0")" && pwd)
 RQ_BIN=$(cd "$build" && pwd)/bin
 RQ_SOURCE=$(cd "$here/.." && pwd)
@@ -50,6 +52,25 @@ unit() {
     done
 }
 
+fuzz() {
+    for t in "$build"/fuzz/fuzz_*; do
+        [ -x "$t" ] && [ -f "$t" ] || continue
+        name=$(basename "$t")
+        log=$logs/$name.log
+        $limit "$t" -max_len=65536 $(sh "$here/fuzz/corpus.sh" "${name#fuzz_}") \
+            </dev/null >"$log" 2>&1
+        rc=$?
+        if [ $rc = 0 ]; then
+            passed=$((passed + 1))
+            echo "ok    fuzz/$name ($(tail -1 "$log"))"
+        else
+            failed=$((failed + 1))
+            echo "FAIL  fuzz/$name (exit $rc)"
+            tail -40 "$log" | sed 's/^/      /'
+        fi
+    done
+}
+
 scripts() { # kind, interpreter, pattern
     if ! command -v "$2" >/dev/null 2>&1; then
         n=$(find "$here/$1" -name "$3" | wc -l)
@@ -81,6 +102,7 @@ scripts() { # kind, interpreter, pattern
 for kind in $kinds; do
     case $kind in
     unit) unit ;;
+    fuzz) fuzz ;;
     cli) scripts cli "sh" '*.sh' ;;
     oracle) scripts oracle "$PYTHON" '*.py' ;;
     esac
