@@ -61,6 +61,8 @@ rq_status rq_report_line(rq_buf *out, const rq_report_entry *e, rq_err *err)
     RQ_TRY(append_notes(out, info->notes, err));
     RQ_TRY(append_text(out, "hash", e->hashed ? hex : NULL, err));
     RQ_TRY(append_text(out, "duplicate_of", e->duplicate_of, err));
+    RQ_TRY(rq_buf_printf(out, err, ",\"duplicate_label\":%d",
+                         e->duplicate_of != NULL ? e->duplicate_label : -1));
     RQ_TRY(rq_buf_printf(out, err, ",\"kept\":%s,\"verdict\":\"%s\",\"status\":\"%s\"",
                          kept ? "true" : "false", rq_verdict_name(e->verdict.kind),
                          rq_status_name(e->verdict.status)));
@@ -103,6 +105,7 @@ void rq_report_count(rq_report_totals *t, const rq_report_entry *e)
     t->bytes += e->bytes;
     t->verdicts[e->verdict.kind]++;
     t->duplicates += e->duplicate_of != NULL;
+    t->conflicts += e->duplicate_of != NULL && e->duplicate_label != e->label;
     t->dropped += e->dropped;
 }
 
@@ -151,8 +154,10 @@ static rq_status write_last_line(rq_report *r, int classes, const char *source, 
     for (int k = 0; k < RQ_VERDICT_COUNT; k++)
         RQ_TRY(rq_buf_printf(&r->pending, err, ",\"%s\":%" PRIu64,
                              rq_verdict_name((rq_verdict_kind)k), t->verdicts[k]));
-    RQ_TRY(rq_buf_printf(&r->pending, err, ",\"duplicates\":%" PRIu64 ",\"dropped\":%" PRIu64,
-                         t->duplicates, t->dropped));
+    RQ_TRY(rq_buf_printf(&r->pending, err,
+                         ",\"duplicates\":%" PRIu64 ",\"conflicts\":%" PRIu64
+                         ",\"dropped\":%" PRIu64,
+                         t->duplicates, t->conflicts, t->dropped));
     RQ_TRY(append_text(&r->pending, "source", source, err));
     RQ_TRY(flush(r, err));
     const uint64_t hash = XXH3_64bits_digest(r->hash);

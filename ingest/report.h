@@ -3,11 +3,12 @@
  * off or damaged is noticed.
  *
  * A line: name, class, label, bytes, codec, width, height, components, colour, orientation,
- * notes, hash (XXH3-128 of the coded bytes or null), duplicate_of (a name or null), kept,
- * verdict, status (OK or the code of the error), reason.
+ * notes, hash (XXH3-128 of the coded bytes or null), duplicate_of (a name or null),
+ * duplicate_label, kept, verdict, status (OK or the code of the error), reason.
  *
- * The last line: end, images, classes, bytes, ok, fixed, warned, rejected, duplicates, dropped,
- * source, xxh3. The hash is XXH3-64 of every byte of the file in front of `,"xxh3"`. */
+ * The last line: end, images, classes, bytes, ok, fixed, warned, rejected, duplicates,
+ * conflicts, dropped, source, xxh3. The hash is XXH3-64 of every byte of the file in front of
+ * `,"xxh3"`. */
 #ifndef RQ_INGEST_REPORT_H
 #define RQ_INGEST_REPORT_H
 
@@ -30,6 +31,7 @@ typedef struct rq_report_entry {
     bool hashed;
     rq_content_id content;
     const char *duplicate_of; /* name of the first image with the same bytes, or NULL */
+    int duplicate_label;      /* its label; -1 when it has none, and without duplicate_of */
     bool dropped;             /* left out because of that */
 } rq_report_entry;
 
@@ -37,6 +39,7 @@ typedef struct rq_report_totals {
     uint64_t images; /* all of them: the four verdicts add up to it */
     uint64_t verdicts[RQ_VERDICT_COUNT];
     uint64_t duplicates; /* whatever their verdict; the first of each is not counted */
+    uint64_t conflicts;  /* duplicates of an image with another label */
     uint64_t dropped;    /* duplicates that were left out */
     uint64_t bytes;      /* coded */
 } rq_report_totals;

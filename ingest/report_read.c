@@ -89,7 +89,7 @@ static rq_status get_notes(const cJSON *o, unsigned *notes, const char *what, rq
 
 static rq_status get_info(const cJSON *o, rq_image_info *info, const char *what, rq_err *err)
 {
-    int codec, color;
+    int codec = 0, color = 0;
     RQ_TRY(choice(o, "codec", codec_name, RQ_CODEC_PNM + 1, &codec, what, err));
     RQ_TRY(choice(o, "colour", color_name, RQ_COLOR_COUNT, &color, what, err));
     info->codec = (rq_codec)codec;
@@ -103,7 +103,7 @@ static rq_status get_info(const cJSON *o, rq_image_info *info, const char *what,
 
 static rq_status get_verdict(const cJSON *o, rq_verdict *v, const char *what, rq_err *err)
 {
-    int kind, status;
+    int kind = 0, status = 0;
     const char *reason;
     RQ_TRY(choice(o, "verdict", verdict_name, RQ_VERDICT_COUNT, &kind, what, err));
     RQ_TRY(choice(o, "status", status_name, RQ_STATUS_COUNT, &status, what, err));
@@ -127,6 +127,7 @@ static rq_status get_entry(const cJSON *o, rq_report_entry *e, const char *what,
     RQ_TRY(get_verdict(o, &e->verdict, what, err));
     RQ_TRY(optional(o, "hash", &hash, what, err));
     RQ_TRY(optional(o, "duplicate_of", &e->duplicate_of, what, err));
+    RQ_TRY(get_number(o, "duplicate_label", -1, INT32_MAX, &e->duplicate_label, what, err));
     e->hashed = hash != NULL;
     if (e->hashed && !rq_content_id_parse(&e->content, hash))
         return rq_fail(err, RQ_BAD_FORMAT, "%s: \"%.40s\" is no hash", what, hash);
@@ -196,7 +197,7 @@ static rq_status next_line(reader *r, const char **line, size_t *bytes, rq_err *
             return rq_fail(err, RQ_BAD_FORMAT,
                            "'%s' is no ingest report: line %" PRIu64 " does not end", r->path,
                            r->line + 1);
-        bool end;
+        bool end = false;
         RQ_TRY(fill(r, &end, err));
         if (end && r->data.size > 0)
             return rq_fail(err, RQ_TRUNCATED, "the report '%s' ends within line %" PRIu64,
@@ -229,6 +230,7 @@ static rq_status check_totals(reader *r, const cJSON *o, rq_err *err)
     RQ_TRY(get_count(o, "images", c->images, &t->images, r->path, err));
     RQ_TRY(get_count(o, "bytes", c->bytes, &t->bytes, r->path, err));
     RQ_TRY(get_count(o, "duplicates", c->duplicates, &t->duplicates, r->path, err));
+    RQ_TRY(get_count(o, "conflicts", c->conflicts, &t->conflicts, r->path, err));
     RQ_TRY(get_count(o, "dropped", c->dropped, &t->dropped, r->path, err));
     for (int k = 0; k < RQ_VERDICT_COUNT; k++)
         RQ_TRY(get_count(o, rq_verdict_name((rq_verdict_kind)k), c->verdicts[k],
