@@ -23,7 +23,7 @@ Q := $(if $(V),,@)
 has_pkg    = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes || echo no)
 has_header = $(shell printf '\043include <$(1)>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes || echo no)
 
-REQUIRED_PKGS := libjpeg libpng libarchive libzstd libxxhash libcjson libcrypto
+REQUIRED_PKGS := libjpeg libpng zlib libarchive libzstd libxxhash libcjson libcrypto
 HAVE_AVIF   := $(if $(filter auto,$(WITH_AVIF)),$(call has_pkg,libavif),$(WITH_AVIF))
 HAVE_ONEDNN := $(if $(filter auto,$(WITH_ONEDNN)),$(call has_header,dnnl.h),$(WITH_ONEDNN))
 HAVE_CMOCKA := $(call has_pkg,cmocka)

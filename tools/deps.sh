@@ -6,8 +6,8 @@
 # everything else still builds, so their absence is told and is no failure.
 set -u
 
-required="gcc make pkg-config libjpeg-dev libpng-dev libarchive-dev libzstd-dev libxxhash-dev \
-libcjson-dev libssl-dev"
+required="gcc make pkg-config libjpeg-dev libpng-dev zlib1g-dev libarchive-dev libzstd-dev \
+libxxhash-dev libcjson-dev libssl-dev"
 optional="libavif-dev libdnnl-dev"
 testing="libcmocka-dev zstd"
 if [ "${1:-}" = test ]; then
@@ -23,6 +23,7 @@ have() {
     make | zstd | pkg-config) command -v "$1" ;;
     libjpeg-dev) pkg-config --exists libjpeg ;;
     libpng-dev) pkg-config --exists libpng ;;
+    zlib1g-dev) pkg-config --exists zlib ;;
     libarchive-dev) pkg-config --exists libarchive ;;
     libzstd-dev) pkg-config --exists libzstd ;;
     libxxhash-dev) pkg-config --exists libxxhash ;;
