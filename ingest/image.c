@@ -89,8 +89,7 @@ static uint8_t clip8(int v)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-/* JFIF's inverse matrix in 16-bit fixed point, rounded as libjpeg rounds it. */
-static void ycbcr_to_rgb(uint8_t *dst, int y, int cb, int cr)
+void rq_ycbcr_to_rgb(uint8_t dst[3], int y, int cb, int cr)
 {
     enum { HALF = 1 << 15, R_CR = 91881, B_CB = 116130, G_CB = 22554, G_CR = 46802 };
     cb -= 128;
@@ -111,7 +110,7 @@ void rq_image_to_rgb(const rq_image *img, uint8_t *dst)
         for (int x = 0; x < img->width; x++, dst += 3) {
             const int xc = gray ? x : x / img->sub_x;
             if (img->pixels == RQ_PIXELS_YCBCR) {
-                ycbcr_to_rgb(dst, a[x], b[xc], c[xc]);
+                rq_ycbcr_to_rgb(dst, a[x], b[xc], c[xc]);
             } else {
                 dst[0] = a[x];
                 dst[1] = b[xc];

@@ -51,8 +51,11 @@ RQ_NODISCARD rq_status rq_image_shape(rq_image *img, rq_pixels pixels, int width
                                       int sub_x, int sub_y, int pad, rq_err *err);
 void rq_image_free(rq_image *img);
 
+/* JFIF's inverse matrix in 16-bit fixed point, rounded as libjpeg rounds it. */
+void rq_ycbcr_to_rgb(uint8_t dst[3], int y, int cb, int cr);
+
 /* Interleaved RGB of the whole picture into dst[height][width][3]; chroma by the nearest
- * sample. For looking: the views use the planes, and rq_decode_rgb gives smooth chroma. */
+ * sample. For looking: the views use the planes, and rq_image_upsample gives smooth chroma. */
 void rq_image_to_rgb(const rq_image *img, uint8_t *dst);
 
 #ifdef __cplusplus
