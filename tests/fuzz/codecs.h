@@ -4,6 +4,8 @@
 
 #include "fuzz.h"
 
+#include "ingest/upsample.h"
+
 /* One decode with a decoder of its own. */
 static inline rq_status fuzz_decode(const uint8_t *data, size_t size, bool strict, bool rgb,
                                     rq_image *img, rq_image_info *info)
@@ -33,6 +35,19 @@ static inline void fuzz_check_info(const rq_image *img, const rq_image_info *pro
     FUZZ_HOLDS((probed->notes & ~info->notes) == 0);
 }
 
+/* Planes made into a picture to look at are the picture that was decoded to be looked at. */
+static inline void fuzz_check_look(const rq_image *planes, const rq_image *look)
+{
+    rq_image up = {0};
+    rq_err err = {0};
+    FUZZ_HOLDS(look->width == planes->width && look->height == planes->height);
+    FUZZ_HOLDS(look->pixels != RQ_PIXELS_YCBCR);
+    fuzz_touch(look);
+    FUZZ_HOLDS(rq_image_upsample(planes, &up, &err) == RQ_OK);
+    FUZZ_HOLDS(fuzz_same_image(look, &up));
+    rq_image_free(&up);
+}
+
 /* Reading the header, decoding, decoding strictly and decoding for looking agree. */
 static inline void fuzz_codec(const uint8_t *data, size_t size)
 {
@@ -55,9 +70,8 @@ static inline void fuzz_codec(const uint8_t *data, size_t size)
         FUZZ_HOLDS((info.notes & RQ_NOTE_CODEC_WARNING) != 0);
     }
     if (fuzz_decode(data, size, false, true, &other, &again) == RQ_OK) {
-        FUZZ_HOLDS(s == RQ_OK && other.width == img.width && other.height == img.height);
-        FUZZ_HOLDS(other.pixels != RQ_PIXELS_YCBCR);
-        fuzz_touch(&other);
+        FUZZ_HOLDS(s == RQ_OK);
+        fuzz_check_look(&img, &other);
     }
     rq_image_free(&img);
     rq_image_free(&other);

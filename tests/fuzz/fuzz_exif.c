@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// EXIF orientation. The input is the TIFF structure of an EXIF block, which is put into a JPEG
-// header here; when it begins with a JPEG's first bytes it is taken as the whole file.
+// EXIF orientation, read and written. The input is the TIFF structure of an EXIF block, which
+// is put into a JPEG header here; when it begins with a JPEG's first bytes it is taken as the
+// whole file.
 #include "fuzz.h"
 
 #include "ingest/codec_impl.h"
+#include "ingest/orient.h"
+
+/* Into a file that has no EXIF an orientation can be put, and is then found. */
+static void check_insert(const uint8_t *jpeg, size_t size, int orientation)
+{
+    rq_buf file = {0};
+    rq_err err = {0};
+    bool broken = false;
+    FUZZ_HOLDS(rq_buf_append(&file, jpeg, size, &err) == RQ_OK);
+    if (fuzz_status(rq_exif_insert_orientation(&file, orientation, &err), &err) == RQ_OK)
+        FUZZ_HOLDS(rq_exif_orientation(file.data, file.size, &broken) == orientation &&
+                   !broken);
+    rq_buf_free(&file);
+}
 
 static void check(const uint8_t *jpeg, size_t size)
 {
@@ -13,6 +28,8 @@ static void check(const uint8_t *jpeg, size_t size)
     const int orientation = rq_exif_orientation(copy, size, &broken);
     FUZZ_HOLDS(orientation >= 1 && orientation <= 8);
     FUZZ_HOLDS(!broken || orientation == 1);
+    if (memmem(jpeg, size, "Exif", 4) == NULL)
+        check_insert(jpeg, size, 2 + jpeg[size - 1] % 7);
     free(copy);
 }
 

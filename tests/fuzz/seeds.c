@@ -7,9 +7,12 @@
 #include "common/file.h"
 #include "common/rng.h"
 #include "ingest/codec.h"
+#include "ingest/report.h"
 #include "pack/frame.h"
 #include "pack/index.h"
 #include "pack/manifest.h"
+#include "pack/meta.h"
+#include "pack/planes.h"
 #include "pack/shard_writer.h"
 #include "pack/ustar.h"
 #include "train/checkpoint.h"
@@ -23,6 +26,7 @@
 #include <archive_entry.h>
 #include <jpeglib.h>
 #include <png.h>
+#include <zlib.h>
 #ifdef RQ_HAVE_AVIF
 #include <avif/avif.h>
 #endif
@@ -574,6 +578,183 @@ static void text_seeds(void)
     put("names", "bytes", "\6\1\0\0\0\0\0\0\0", 9, "\xC3\xA9\x01\\\xFF+7.png", 10);
 }
 
+/* ---- labels, reports, planes ------------------------------------------------------------- */
+
+/* A MATLAB element: type, length, data, padded to eight bytes. */
+static void element(rq_buf *out, uint32_t type, const void *data, size_t bytes)
+{
+    uint8_t tag[8];
+    rq_err err = {0};
+    rq_put_le32(tag, type);
+    rq_put_le32(tag + 4, (uint32_t)bytes);
+    must(rq_buf_append(out, tag, sizeof tag, &err), &err);
+    must(rq_buf_append(out, bytes ? data : "", bytes, &err), &err);
+    must(rq_buf_append(out, NULL, (8 - bytes % 8) % 8, &err), &err);
+}
+
+/* The beginning of an array: class, dimensions, name. */
+static void array(rq_buf *out, uint8_t class, uint32_t rows, uint32_t columns, const char *name)
+{
+    uint8_t flags[8] = {class}, dims[8];
+    rq_put_le32(dims, rows);
+    rq_put_le32(dims + 4, columns);
+    element(out, 6, flags, sizeof flags);
+    element(out, 5, dims, sizeof dims);
+    element(out, 1, name, strlen(name));
+}
+
+static void make_table(rq_buf *out)
+{
+    enum { DOUBLE = 9, MATRIX = 14, UTF16 = 17, STRUCT = 2, TEXT = 4, NUMBERS = 6 };
+    static const char fields[32] = "ILSVRC2012_ID\0\0\0WNID";
+    static const char wnids[2][9] = {"n0144076", "n0144353"};
+    const uint8_t width[4] = {16, 0, 0, 0};
+    rq_buf cell = {0};
+    array(out, STRUCT, 2, 1, "synsets");
+    element(out, 5, width, sizeof width);
+    element(out, 1, fields, sizeof fields);
+    for (int row = 0; row < 2; row++) {
+        const double id = row + 1;
+        uint8_t text[16] = {0};
+        for (int i = 0; i < 8; i++)
+            text[2 * i] = (uint8_t)wnids[row][i];
+        cell.size = 0;
+        array(&cell, NUMBERS, 1, 1, "");
+        element(&cell, DOUBLE, &id, sizeof id);
+        element(out, MATRIX, cell.data, cell.size);
+        cell.size = 0;
+        array(&cell, TEXT, 1, 8, "");
+        element(&cell, UTF16, text, sizeof text);
+        element(out, MATRIX, cell.data, cell.size);
+    }
+    rq_buf_free(&cell);
+}
+
+static void table_seeds(void)
+{
+    enum { MATRIX = 14, COMPRESSED = 15 };
+    char head[129] = "";
+    rq_buf table = {0}, file = {0}, plain = {0};
+    rq_err err = {0};
+    head[0] = 2; /* the choice of the target */
+    memset(head + 1, ' ', 124);
+    memcpy(head + 1, "MATLAB 5.0 MAT-file", 19);
+    memcpy(head + 125, "\0\1IM", 4);
+    make_table(&table);
+    element(&plain, MATRIX, table.data, table.size);
+    put("labels", "devkit-plain", head, sizeof head, plain.data, plain.size);
+    uLongf bytes = compressBound(plain.size);
+    uint8_t tag[8];
+    must(rq_buf_reserve(&file, bytes, &err), &err);
+    if (compress(file.data, &bytes, plain.data, plain.size) != Z_OK)
+        die("zlib");
+    rq_put_le32(tag, COMPRESSED);
+    rq_put_le32(tag + 4, (uint32_t)bytes);
+    rq_buf whole = {0};
+    must(rq_buf_append(&whole, tag, sizeof tag, &err), &err);
+    must(rq_buf_append(&whole, file.data, bytes, &err), &err);
+    put("labels", "devkit", head, sizeof head, whole.data, whole.size);
+    rq_buf_free(&whole);
+    rq_buf_free(&table);
+    rq_buf_free(&file);
+    rq_buf_free(&plain);
+}
+
+static void put_choice(const char *target, const char *name, char choice, const char *text)
+{
+    put(target, name, &choice, 1, text, strlen(text));
+}
+
+static void label_seeds(void)
+{
+    put_choice("labels", "kaggle", 0,
+               "ImageId,PredictionString\nILSVRC2012_val_00048981,n03995372 85 1 499 272 \n");
+    put_choice("labels", "tabs", 0, "a b/1.jpg\t3\r\n# none\n\n\"c,\"\"d\".jpg\t0\n");
+    put_choice("labels", "blanks", 0,
+               "\xEF\xBB\xBF"
+               "a.jpg 490\nb.jpg 361\n");
+    put_choice("labels", "numbers", 0, "490\n361\n171\n");
+    put_choice("labels", "synsets", 1, "n01440764 tench, Tinca tinca\nn01443537 goldfish\n");
+    table_seeds();
+}
+
+static void report_seeds(void)
+{
+    rq_report_entry e = {.name = "a/1.jpg",
+                         .class_name = "a",
+                         .label = 0,
+                         .bytes = 77,
+                         .info = {.codec = RQ_CODEC_JPEG,
+                                  .width = 9,
+                                  .height = 8,
+                                  .components = 3,
+                                  .orientation = 1,
+                                  .notes = RQ_NOTE_CMYK},
+                         .hashed = true,
+                         .duplicate_label = -1};
+    rq_report *r = NULL;
+    rq_buf text = {0};
+    rq_err err = {0};
+    rq_verdict_make(&e.verdict, RQ_OK, "", e.info.notes, "");
+    must(rq_report_create(&r, scratch(), &err), &err);
+    must(rq_report_add(r, &e, &err), &err);
+    e.duplicate_of = "a/1.jpg";
+    e.name = "a/2.jpg";
+    must(rq_report_add(r, &e, &err), &err);
+    must(rq_report_commit(&r, 1, "a folder", &err), &err);
+    read_back(scratch(), &text);
+    put("report", "two-images", "\0", 1, text.data, text.size);
+    text.size = 0;
+    must(rq_report_line(&text, &e, &err), &err);
+    put("report", "line", "\1", 1, text.data, text.size);
+    const rq_meta m = {.name = "a/\xFF.jpg",
+                       .class_name = "a",
+                       .id = 5,
+                       .width = 9,
+                       .height = 8,
+                       .orientation = 6,
+                       .codec = "JPEG",
+                       .verdict = "fixed",
+                       .notes = "CMYK"};
+    text.size = 0;
+    must(rq_meta_write(&m, &text, &err), &err);
+    put("report", "member", "\2", 1, text.data, text.size);
+    rq_buf_free(&text);
+}
+
+static void planes_seeds(void)
+{
+    static const struct {
+        const char *name;
+        rq_pixels pixels;
+        int width, height, sub_x, sub_y;
+    } shapes[] = {{"grey", RQ_PIXELS_GRAY, 67, 3, 1, 1},
+                  {"rgb", RQ_PIXELS_RGB, 9, 5, 1, 1},
+                  {"420", RQ_PIXELS_YCBCR, 19, 7, 2, 2},
+                  {"411", RQ_PIXELS_YCBCR, 35, 2, 4, 1},
+                  {"one", RQ_PIXELS_GRAY, 1, 1, 1, 1}};
+    rq_image img = {0};
+    rq_buf out = {0}, other = {0};
+    rq_err err = {0};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        must(rq_image_shape(&img, shapes[i].pixels, shapes[i].width, shapes[i].height,
+                            shapes[i].sub_x, shapes[i].sub_y, 1, &err),
+             &err);
+        for (int p = 0; p < rq_pixels_planes(img.pixels); p++) {
+            for (int y = 0; y < img.plane[p].height; y++) {
+                for (int x = 0; x < img.plane[p].width; x++)
+                    img.plane[p].data[(size_t)y * img.plane[p].stride + (size_t)x] =
+                        (uint8_t)(x * (3 + p) + y * y + (x * y * 7) % 5);
+            }
+        }
+        must(rq_planes_encode(&img, &other, &out, &err), &err);
+        put("planes", shapes[i].name, NULL, 0, out.data, out.size);
+    }
+    rq_image_free(&img);
+    rq_buf_free(&out);
+    rq_buf_free(&other);
+}
+
 static rq_status fill(void *ctx, size_t i, void *dst, rq_err *err)
 {
     const rq_st_tensor *t = ctx;
@@ -617,5 +798,8 @@ int main(int argc, char **argv)
     manifest_seeds();
     text_seeds();
     safetensors_seeds();
+    label_seeds();
+    report_seeds();
+    planes_seeds();
     return 0;
 }
