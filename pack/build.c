@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The build: one thread reads the source and writes the shards, workers in between decode and
+// The build: one thread reads the source and writes the output, workers in between decode and
 // encode. Records travel through a ring of slots; the writer takes them in reading order, so
 // the bytes do not depend on the number of workers. What is in flight is bounded by the ring
-// and by bytes. dataset.json is written last.
+// and by bytes. What is on disk, and how it survives a kill, is output.c's.
 #include "pack/build.h"
 
-#include "common/file.h"
 #include "common/pool.h"
 #include "common/queue.h"
-#include "pack/encode.h"
-#include "pack/folder.h"
+#include "pack/duplicates.h"
 #include "pack/key.h"
-#include "pack/shard_writer.h"
+#include "pack/output.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <zstd.h>
 
 enum {
     SLOTS_PER_THREAD = 8,
@@ -42,16 +41,17 @@ typedef struct slot {
 struct build {
     const rq_build_opts *opts;
     rq_source *src;
-    rq_folder folder;
+    rq_settings settings;
+    rq_output *output;
+    rq_duplicates *duplicates; // NULL without
     rq_build_result *result;
-    rq_manifest manifest;
-    rq_shard_writer *shard;
-    rq_atomic_file *report;
+    uint64_t first, records; // this dataset's or part's range of the reading order
     slot *slots;
     size_t n_slots;
     uint64_t head, tail; // slots written, slots filled
     uint64_t in_flight;  // source bytes in slots
-    uint64_t seen, seen_bytes;
+    uint64_t read, seen; // records of the range: read, written
+    uint64_t seen_bytes;
     rq_queue *jobs;
     int n_workers;
     rq_thread *workers[MAX_THREADS];
@@ -63,31 +63,95 @@ struct build {
 
 void rq_build_opts_default(rq_build_opts *o)
 {
-    *o = (rq_build_opts){.encoding = RQ_ENCODING_JPEG,
-                         .level = 3,
-                         .shard_bytes = UINT64_C(1) << 30,
-                         .name = "data",
-                         .limits = rq_limits_default()};
+    *o = (rq_build_opts){
+        .shard_bytes = UINT64_C(1) << 30, .name = "data", .limits = rq_limits_default()};
+    rq_encode_opts_default(&o->encode);
+    o->encode.encoding = RQ_ENCODING_JPEG;
+}
+
+static rq_status check_name(const char *name, rq_err *err)
+{
+    char file[RQ_MAX_FILE_BYTES];
+    rq_part part = {0};
+    if (!rq_shard_prefix_valid(name))
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "'%.80s' cannot be a dataset's name: use 1 to %d of A-Z a-z 0-9 _ -",
+                       name, RQ_MAX_NAME_BYTES);
+    snprintf(file, sizeof file, "%s-000000", name);
+    if (rq_shard_file_parse(file, NULL, "", &part, NULL) && part.count > 0)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "'%.80s' cannot be a dataset's name: it ends like that of a part", name);
+    return RQ_OK;
 }
 
 static rq_status check_opts(const rq_build_opts *o, rq_err *err)
 {
-    if (o->encoding != RQ_ENCODING_JPEG && o->encoding != RQ_ENCODING_PPM)
-        return rq_fail(err, RQ_INVALID_ARG,
-                       "this version cannot write the encoding `%s`; use jpeg or ppm",
-                       rq_encoding_name(o->encoding));
-    if (o->level < 1 || o->level > 19)
-        return rq_fail(err, RQ_INVALID_ARG, "the zstd level must be 1 to 19, not %d", o->level);
+    RQ_TRY(rq_encode_opts_check(&o->encode, err));
     if (o->shard_bytes == 0)
         return rq_fail(err, RQ_INVALID_ARG, "the shard size must not be 0");
     if (o->threads < 0 || o->threads > MAX_THREADS)
         return rq_fail(err, RQ_INVALID_ARG, "threads must be 0 to %d, not %d", MAX_THREADS,
                        o->threads);
-    if (!rq_shard_prefix_valid(o->name))
+    if (o->part.count < 0 || o->part.count > RQ_MAX_PARTS || o->part.index < 0 ||
+        o->part.index > o->part.count || (o->part.count > 0 && o->part.index == 0))
+        return rq_fail(err, RQ_INVALID_ARG, "there is no part %d of %d; parts are 1 to %d",
+                       o->part.index, o->part.count, RQ_MAX_PARTS);
+    if (o->part.count && o->dedup != RQ_DEDUP_OFF)
         return rq_fail(err, RQ_INVALID_ARG,
-                       "'%.80s' cannot be a dataset's name: use 1 to %d of A-Z a-z 0-9 _ -",
-                       o->name, RQ_MAX_NAME_BYTES);
-    return RQ_OK;
+                       "a part does not know the images of the others: find duplicates with "
+                       "`rq-ingest scan --dedup` first and leave them out with --exclude");
+    return check_name(o->name, err);
+}
+
+/* ---- settings ---------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
+{
+    const uint64_t both[2] = {hash, rq_xxh3(data, bytes)};
+    return rq_xxh3(both, sizeof both);
+}
+
+uint64_t rq_source_fingerprint(const rq_source *src)
+{
+    uint64_t hash = 0;
+    for (int c = 0; c < rq_source_classes(src); c++) {
+        const char *name = rq_source_class_name(src, c);
+        hash = mix(hash, name, strlen(name));
+    }
+    for (uint64_t i = 0; i < rq_source_count(src); i++) {
+        const rq_entry e = rq_source_entry(src, i);
+        const uint64_t numbers[2] = {e.bytes, (uint64_t)(int64_t)e.label};
+        hash = mix(mix(hash, e.name, strlen(e.name)), numbers, sizeof numbers);
+    }
+    return hash;
+}
+
+// All that the bytes depend on, under the names of the command line.
+static rq_status list_settings(build *b, bool masks, rq_err *err)
+{
+    static const char *const chroma[] = {"auto", "keep", "420", "444"};
+    static const char *const dedup[] = {"off", "report", "drop"};
+    const rq_build_opts *o = b->opts;
+    const rq_encode_opts *e = &o->encode;
+    rq_settings *s = &b->settings;
+    RQ_TRY(rq_settings_add(s, err, "--name", "%s", o->name));
+    RQ_TRY(rq_settings_add(s, err, "--encode", "%s", rq_encoding_name(e->encoding)));
+    RQ_TRY(rq_settings_add(s, err, "--level", "%d",
+                           e->level ? e->level : rq_encode_level(e->encoding)));
+    RQ_TRY(rq_settings_add(s, err, "--long", "%d", e->long_side));
+    RQ_TRY(rq_settings_add(s, err, "--short", "%d", e->short_side));
+    RQ_TRY(rq_settings_add(s, err, "--quality", "%d", e->quality));
+    RQ_TRY(rq_settings_add(s, err, "--chroma", "%s", chroma[e->chroma]));
+    RQ_TRY(rq_settings_add(s, err, "--speed", "%d", e->avif_speed));
+    RQ_TRY(rq_settings_add(s, err, "--exif", "%s", e->exif_apply ? "apply" : "ignore"));
+    RQ_TRY(rq_settings_add(s, err, "--shard-size", "%" PRIu64, o->shard_bytes));
+    RQ_TRY(rq_settings_add(s, err, "--dedup", "%s", dedup[o->dedup]));
+    RQ_TRY(rq_settings_add(s, err, "--masks", "%s", masks ? "given" : "none"));
+    RQ_TRY(rq_settings_add(s, err, "the source", "%s, %" PRIu64 " images, %016" PRIx64,
+                           rq_layout_name(rq_source_layout(b->src)), rq_source_count(b->src),
+                           rq_source_fingerprint(b->src)));
+    RQ_TRY(rq_settings_add(s, err, "zstd", "%s", ZSTD_versionString()));
+    return rq_settings_add(s, err, "rq-pack", "%s", RQ_VERSION);
 }
 
 /* ---- workers ----------------------------------------------------------------------------- */
@@ -116,13 +180,10 @@ static rq_status start_workers(build *b, rq_masks *masks, rq_err *err)
     b->slots = rq_calloc(b->n_slots, sizeof *b->slots);
     if (!b->slots)
         return rq_fail(err, RQ_OOM, "out of memory for the build");
-    rq_encode_opts eo;
-    rq_encode_opts_default(&eo);
-    eo.encoding = b->opts->encoding;
-    eo.level = b->opts->level;
     RQ_TRY(rq_queue_create(&b->jobs, b->n_slots, 0, err));
     for (int i = 0; i < n; i++)
-        RQ_TRY(rq_encoder_create(&b->encoders[i], &eo, &b->opts->limits, masks, err));
+        RQ_TRY(
+            rq_encoder_create(&b->encoders[i], &b->opts->encode, &b->opts->limits, masks, err));
     for (int i = 0; i < n; i++) {
         char name[24];
         snprintf(name, sizeof name, "pack-%02d", i);
@@ -156,10 +217,17 @@ static bool is_ambiguous(const rq_source *src, uint64_t id, const char *name)
 static rq_status read_one(build *b, bool *end, rq_err *err)
 {
     slot *s = &b->slots[b->tail % b->n_slots];
+    *end = b->read == b->records;
+    if (*end)
+        return RQ_OK;
     const rq_status st = rq_source_next(b->src, &s->rec, err);
-    *end = st == RQ_END;
-    if (st != RQ_OK)
-        return *end ? RQ_OK : st;
+    if (st == RQ_END)
+        return rq_fail(err, RQ_TRUNCATED,
+                       "the source ended after %" PRIu64 " of %" PRIu64
+                       " images; was it changed while it was read?",
+                       b->first + b->read, rq_source_count(b->src));
+    RQ_TRY(st);
+    b->read++;
     s->data.size = 0;
     if (s->rec.status == RQ_OK)
         RQ_TRY(rq_buf_append(&s->data, s->rec.data, s->rec.size, err));
@@ -174,51 +242,6 @@ static rq_status read_one(build *b, bool *end, rq_err *err)
 
 /* ---- writing ----------------------------------------------------------------------------- */
 
-static rq_status open_shard(build *b, rq_err *err)
-{
-    char file[RQ_MAX_NAME_BYTES + 32];
-    if (b->manifest.n_shards == RQ_MAX_SHARDS)
-        return rq_fail(err, RQ_LIMIT, "more than %d shards; choose a larger --shard-size",
-                       RQ_MAX_SHARDS);
-    rq_shard_file_name(file, sizeof file, b->opts->name, b->manifest.n_shards);
-    char *path = rq_path_join(b->folder.path, file);
-    if (!path)
-        return rq_fail(err, RQ_OOM, "out of memory for a shard's name");
-    const rq_status st = rq_shard_writer_create(&b->shard, path, err);
-    rq_free(path);
-    return st;
-}
-
-static rq_status finish_shard(build *b, rq_err *err)
-{
-    char file[RQ_MAX_NAME_BYTES + 32];
-    rq_manifest_shard info = {0};
-    rq_shard_file_name(file, sizeof file, b->opts->name, b->manifest.n_shards);
-    // The old dataset lasts until nothing but a rename is left to do.
-    RQ_TRY(rq_shard_writer_seal(b->shard, err));
-    RQ_TRY(rq_folder_clear(&b->folder, err));
-    RQ_TRY(rq_shard_writer_finish(&b->shard, &info, err));
-    b->result->shards++;
-    b->result->stored_bytes += info.bytes;
-    return rq_manifest_add_shard(&b->manifest, file, &info, err);
-}
-
-static rq_status write_sample(build *b, const slot *s, rq_err *err)
-{
-    const rq_encoded *out = &s->out;
-    if (!b->shard)
-        RQ_TRY(open_shard(b, err));
-    RQ_TRY(rq_shard_writer_append(b->shard, &out->entry, out->frame.data, err));
-    b->result->samples++;
-    b->result->source_bytes += s->data.size;
-    b->result->fallbacks += out->fallback;
-    b->result->masks += out->entry.flags & RQ_ENTRY_HAS_MASK;
-    if (rq_shard_writer_bytes(b->shard) >= b->opts->shard_bytes ||
-        rq_shard_writer_count(b->shard) == RQ_MAX_SHARD_SAMPLES)
-        return finish_shard(b, err);
-    return RQ_OK;
-}
-
 static void log_verdict(const build *b, const slot *s)
 {
     const rq_verdict *v = &s->out.verdict;
@@ -229,27 +252,45 @@ static void log_verdict(const build *b, const slot *s)
                rq_verdict_name(v->kind), v->reason);
 }
 
+static rq_status write_sample(build *b, const slot *s, rq_err *err)
+{
+    const rq_encoded *out = &s->out;
+    rq_build_counts *c = &b->result->counts;
+    c->samples++;
+    c->source_bytes += s->data.size;
+    c->fallbacks += out->fallback;
+    c->masks += out->entry.flags & RQ_ENTRY_HAS_MASK;
+    return rq_output_sample(b->output, &out->entry, out->frame.data, err);
+}
+
 static rq_status write_one(build *b, slot *s, rq_err *err)
 {
     if (s->status != RQ_OK)
         return rq_fail(err, s->status, "%s", s->err.text);
     const rq_verdict *v = &s->out.verdict;
-    b->result->verdicts[v->kind]++;
-    b->result->bad_masks += s->out.mask_failed;
-    log_verdict(b, s);
-    RQ_TRY(rq_atomic_file_write(b->report, s->out.report.data, s->out.report.size, err));
-    if (v->kind != RQ_VERDICT_REJECTED)
-        RQ_TRY(write_sample(b, s, err));
-    else if (b->opts->stop_on_bad)
+    rq_build_counts *c = &b->result->counts;
+    bool duplicate = false;
+    if (v->kind == RQ_VERDICT_REJECTED && b->opts->stop_on_bad)
         return rq_fail(err, s->out.reason ? s->out.reason : RQ_CORRUPT_IMAGE,
                        "'%s' cannot be used: %s; remove it, or let the build go on with "
                        "--on-bad reject",
                        s->rec.entry.name, v->reason);
+    if (b->duplicates)
+        RQ_TRY(rq_duplicates_see(b->duplicates, &s->rec, &s->out.report, &duplicate, err));
+    const bool dropped = duplicate && b->opts->dedup == RQ_DEDUP_DROP;
+    c->verdicts[v->kind]++;
+    c->bad_masks += s->out.mask_failed;
+    c->duplicates += duplicate;
+    c->dropped += dropped;
+    log_verdict(b, s);
+    RQ_TRY(rq_output_report(b->output, s->out.report.data, s->out.report.size, err));
+    if (v->kind != RQ_VERDICT_REJECTED && !dropped)
+        RQ_TRY(write_sample(b, s, err));
     b->seen++;
     b->seen_bytes += s->rec.entry.bytes;
+    RQ_TRY(rq_output_mark(b->output, b->seen, b->seen_bytes, c, err));
     if (b->opts->progress)
-        b->opts->progress(b->opts->progress_cookie, b->seen, rq_source_count(b->src),
-                          b->seen_bytes);
+        b->opts->progress(b->opts->progress_cookie, b->seen, b->records, b->seen_bytes);
     return RQ_OK;
 }
 
@@ -286,8 +327,9 @@ static rq_status pump(build *b, rq_err *err)
         if (b->opts->cancel && *b->opts->cancel)
             return rq_fail(err, RQ_CANCELLED,
                            "interrupted after %" PRIu64 " of %" PRIu64
-                           " images, '%s' is no dataset yet; run the same command again",
-                           b->seen, rq_source_count(b->src), b->folder.path);
+                           " images; run the same command again to go on behind the last "
+                           "finished shard",
+                           b->seen, b->records);
         if (!end && room(b)) {
             RQ_TRY(read_one(b, &end, err));
             continue;
@@ -301,82 +343,111 @@ static rq_status pump(build *b, rq_err *err)
 
 /* ---- the whole --------------------------------------------------------------------------- */
 
+// The range of the reading order: parts differ by at most one image.
+static void choose_range(build *b)
+{
+    const uint64_t count = rq_source_count(b->src);
+    const uint64_t parts = b->opts->part.count ? (uint64_t)b->opts->part.count : 1;
+    const uint64_t index = b->opts->part.count ? (uint64_t)b->opts->part.index : 1;
+    b->first = rq_part_first(count, index, parts);
+    b->records = rq_part_first(count, index + 1, parts) - b->first;
+    b->result->records = b->records;
+}
+
+static void take_state(build *b, const rq_output_state *state)
+{
+    rq_build_result *r = b->result;
+    r->counts = state->counts;
+    r->kept_shards = r->shards = state->shards;
+    r->kept_samples = state->counts.samples;
+    r->stored_bytes = state->stored_bytes;
+    r->was_complete = state->complete;
+    memcpy(r->manifest_sha256, state->manifest_sha256, sizeof r->manifest_sha256);
+    b->read = b->seen = state->records;
+    b->seen_bytes = state->seen_bytes;
+}
+
+static rq_status watch_duplicates(build *b, rq_err *err)
+{
+    const char *lines;
+    if (b->opts->dedup == RQ_DEDUP_OFF)
+        return RQ_OK;
+    RQ_TRY(rq_duplicates_create(&b->duplicates, b->src, b->opts->dedup == RQ_DEDUP_DROP, err));
+    RQ_TRY(rq_output_lines(b->output, &lines, err));
+    return b->seen ? rq_duplicates_recall(b->duplicates, lines, err) : RQ_OK;
+}
+
 static rq_status begin(build *b, const char *dir, rq_masks *masks, rq_err *err)
 {
+    rq_output_state state;
     RQ_TRY(check_opts(b->opts, err));
     if (rq_source_classes(b->src) > RQ_MAX_CLASSES)
         return rq_fail(err, RQ_LIMIT,
                        "the source has %d classes, a dataset holds at most %d; name the folder "
                        "above the class folders",
                        rq_source_classes(b->src), RQ_MAX_CLASSES);
-    RQ_TRY(rq_folder_open(&b->folder, dir, b->opts->name, b->opts->replace, err));
-    char *path = rq_path_join(dir, RQ_REPORT_FILE);
-    if (!path)
-        return rq_fail(err, RQ_OOM, "out of memory for the build");
-    const rq_status st = rq_atomic_file_create(&b->report, path, true, err);
-    rq_free(path);
-    RQ_TRY(st);
+    choose_range(b);
+    RQ_TRY(list_settings(b, masks != NULL, err));
+    const rq_output_plan plan = {.name = b->opts->name,
+                                 .part = b->opts->part,
+                                 .shard_bytes = b->opts->shard_bytes,
+                                 .settings = &b->settings,
+                                 .replace = b->opts->replace,
+                                 .log = b->opts->log,
+                                 .cancel = b->opts->cancel};
+    RQ_TRY(rq_output_open(&b->output, dir, &plan, &state, err));
+    take_state(b, &state);
+    if (state.complete)
+        return RQ_OK;
+    if (b->seen > b->records)
+        return rq_fail(err, RQ_BAD_FORMAT,
+                       "the journal in '%s' counts more images than there are; give --force "
+                       "to start over",
+                       dir);
+    RQ_TRY(watch_duplicates(b, err));
+    if (b->first + b->seen > 0)
+        RQ_TRY(rq_source_skip(b->src, b->first + b->seen, err));
     return start_workers(b, masks, err);
 }
 
-static rq_status fill_manifest(build *b, rq_err *err)
+static rq_status fill_manifest(build *b, rq_manifest *m, rq_err *err)
 {
-    rq_manifest *m = &b->manifest;
-    const rq_build_result *r = b->result;
-    m->encoding = b->opts->encoding;
-    m->level = b->opts->level;
-    m->samples = r->samples;
-    m->masks = r->masks;
-    m->fallbacks = r->fallbacks;
-    memcpy(m->verdicts, r->verdicts, sizeof m->verdicts);
+    const rq_build_counts *c = &b->result->counts;
+    const rq_encode_opts *e = &b->opts->encode;
+    m->encoding = e->encoding;
+    m->level = e->level ? e->level : rq_encode_level(e->encoding);
+    m->first = b->first;
+    m->records = b->records;
+    m->samples = c->samples;
+    m->masks = c->masks;
+    m->fallbacks = c->fallbacks;
+    memcpy(m->verdicts, c->verdicts, sizeof m->verdicts);
     m->source_images = rq_source_count(b->src);
     m->source_bytes = rq_source_bytes(b->src);
     m->source_passed_over = rq_source_passed_over(b->src);
-    m->name = rq_strdup(b->opts->name);
     m->layout = rq_strdup(rq_layout_name(rq_source_layout(b->src)));
     m->created_by = rq_strdup("reliquary " RQ_VERSION);
-    if (!m->name || !m->layout || !m->created_by)
+    if (!m->layout || !m->created_by)
         return rq_fail(err, RQ_OOM, "out of memory for the manifest");
     for (int i = 0; i < rq_source_classes(b->src); i++)
         RQ_TRY(rq_manifest_add_class(m, rq_source_class_name(b->src, i), err));
     return RQ_OK;
 }
 
-static rq_status write_manifest(build *b, rq_err *err)
-{
-    rq_buf text = {0};
-    rq_sha256 *sha = NULL;
-    char *path = rq_path_join(b->folder.path, RQ_MANIFEST_FILE);
-    rq_status st = path ? RQ_OK : rq_fail(err, RQ_OOM, "out of memory for the manifest");
-    if (st == RQ_OK)
-        st = rq_manifest_encode(&b->manifest, &text, err);
-    if (st == RQ_OK)
-        st = rq_sha256_create(&sha, err);
-    if (st == RQ_OK)
-        st = rq_file_write_atomic(path, text.data, text.size, err);
-    if (st == RQ_OK) {
-        rq_sha256_update(sha, text.data, text.size);
-        rq_sha256_hex(sha, b->result->manifest_sha256);
-    }
-    rq_sha256_destroy(&sha);
-    rq_buf_free(&text);
-    rq_free(path);
-    return st;
-}
-
 static rq_status finish(build *b, rq_err *err)
 {
-    if (b->result->samples == 0)
+    rq_manifest m = {0};
+    if (b->result->counts.samples == 0 && b->opts->part.count == 0)
         return rq_fail(err, RQ_NOT_FOUND,
                        "none of the %" PRIu64
                        " images could be used, so no dataset was written; -v names each",
                        rq_source_count(b->src));
-    if (b->shard)
-        RQ_TRY(finish_shard(b, err));
-    RQ_TRY(rq_folder_trim(&b->folder, b->manifest.n_shards, err));
-    RQ_TRY(rq_atomic_file_commit(&b->report, err));
-    RQ_TRY(fill_manifest(b, err));
-    return write_manifest(b, err);
+    rq_status st = fill_manifest(b, &m, err);
+    if (st == RQ_OK)
+        st = rq_output_commit(b->output, &m, rq_source_classes(b->src),
+                              b->result->manifest_sha256, err);
+    rq_manifest_free(&m);
+    return st;
 }
 
 static void end(build *b, bool failed)
@@ -394,10 +465,13 @@ static void end(build *b, bool failed)
         rq_encoded_fini(&b->slots[i].out);
     }
     rq_free(b->slots);
-    rq_shard_writer_abort(&b->shard);
-    rq_atomic_file_abort(&b->report);
-    rq_folder_close(&b->folder, failed);
-    rq_manifest_free(&b->manifest);
+    rq_duplicates_destroy(&b->duplicates);
+    if (b->output && !b->result->was_complete) {
+        b->result->shards = rq_output_shards(b->output);
+        b->result->stored_bytes = rq_output_bytes(b->output);
+    }
+    rq_output_close(&b->output, failed);
+    rq_settings_free(&b->settings);
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->lock);
     rq_free(b);
@@ -416,9 +490,9 @@ rq_status rq_build(const char *dir, rq_source *src, rq_masks *masks, const rq_bu
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->changed, NULL);
     rq_status st = begin(b, dir, masks, err);
-    if (st == RQ_OK)
+    if (st == RQ_OK && !result->was_complete)
         st = pump(b, err);
-    if (st == RQ_OK)
+    if (st == RQ_OK && !result->was_complete)
         st = finish(b, err);
     end(b, st != RQ_OK);
     return st;

@@ -1,37 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
-// A dataset's folder from the writer's side. One build at a time holds an flock on it, which is
-// what makes it safe to remove the temporary files of builds that were killed. Only files whose
-// names this project gives are ever removed.
+// A dataset's folder from the writer's side. One build at a time holds an exclusive flock on
+// it; parts share that lock and have one each on a file of their own. The locks are what makes
+// it safe to remove the temporary files of builds that were killed. Only files whose names this
+// project gives are ever removed.
 #include "pack/folder.h"
 
 #include "common/file.h"
-#include "pack/manifest.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-// The number in NAME-NNNNNN.tar.zst, with `tail` behind it; -1 for any other name.
-static long shard_number(const char *file, const char *name, const char *tail)
+#define PART_REPORT_SUFFIX ".part.jsonl"
+
+static bool ends_with(const char *text, const char *end)
 {
-    const size_t n = strlen(name);
-    if (strncmp(file, name, n) != 0 || file[n] != '-')
-        return -1;
-    const char *digits = file + n + 1;
-    const size_t k = strspn(digits, "0123456789");
-    if (k < 6 || k > 8 || strcmp(digits + k, tail) != 0)
-        return -1;
-    return strtol(digits, NULL, 10);
+    const size_t n = strlen(text), k = strlen(end);
+    return n >= k && strcmp(text + n - k, end) == 0;
 }
 
-// ".NAME.tmp-..." of a file that a build writes.
-static bool is_leftover(const char *file, const char *name)
+// A shard with this suffix and this folder's own prefix; *number as in its name.
+static bool is_own(const rq_folder *f, const char *file, const char *suffix, size_t *number)
+{
+    rq_part part;
+    return rq_shard_file_parse(file, f->name, suffix, &part, number) &&
+           part.index == f->part.index && part.count == f->part.count;
+}
+
+// PREFIX.part.json of any part.
+static bool is_part_manifest(const char *file)
+{
+    char shard[RQ_MAX_FILE_BYTES + 16];
+    rq_part part;
+    if (!ends_with(file, RQ_PART_SUFFIX) || strlen(file) >= RQ_MAX_FILE_BYTES)
+        return false;
+    snprintf(shard, sizeof shard, "%.*s-000000", (int)(strlen(file) - strlen(RQ_PART_SUFFIX)),
+             file);
+    return rq_shard_file_parse(shard, NULL, "", &part, NULL) && part.count > 0;
+}
+
+// ".FILE.tmp-..." of a file that a build of this kind writes.
+static bool is_leftover(const rq_folder *f, const char *file)
 {
     char stem[256];
     const char *tmp = strstr(file, ".tmp-");
@@ -39,33 +53,124 @@ static bool is_leftover(const char *file, const char *name)
         return false;
     memcpy(stem, file + 1, (size_t)(tmp - file - 1));
     stem[tmp - file - 1] = 0;
-    return strcmp(stem, RQ_MANIFEST_FILE) == 0 || strcmp(stem, RQ_REPORT_FILE) == 0 ||
-           shard_number(stem, name, RQ_SHARD_SUFFIX) >= 0;
+    char *end = stem + strlen(stem);
+    if (ends_with(stem, ".new") && !ends_with(stem, RQ_DRAFT_SUFFIX))
+        end[-4] = 0;
+    if (strcmp(stem, f->manifest) == 0 || strcmp(stem, f->journal) == 0 ||
+        strcmp(stem, f->report) == 0)
+        return true;
+    if (f->part.count)
+        return is_own(f, stem, RQ_DRAFT_SUFFIX, NULL);
+    return rq_shard_file_parse(stem, NULL, RQ_DRAFT_SUFFIX, NULL, NULL) ||
+           rq_shard_file_parse(stem, NULL, RQ_SHARD_SUFFIX, NULL, NULL);
 }
 
-// Removes leftovers (shards < 0) or shards from a number on.
-static rq_status sweep(rq_folder *f, long shards, rq_err *err)
+/* ---- walking ----------------------------------------------------------------------------- */
+
+// Calls fn for every name; stops at the first failure. Removing the file at hand is allowed.
+typedef rq_status (*visit)(const rq_folder *f, const char *file, void *ctx, rq_err *err);
+
+static rq_status walk(const rq_folder *f, visit fn, void *ctx, rq_err *err)
 {
     DIR *dir = opendir(f->path);
     if (!dir)
         return rq_fail_errno(err, "cannot list '%s'", f->path);
     rq_status st = RQ_OK;
-    for (struct dirent *d; st == RQ_OK && (d = readdir(dir));) {
-        const bool gone = shards < 0
-                              ? is_leftover(d->d_name, f->name)
-                              : shard_number(d->d_name, f->name, RQ_SHARD_SUFFIX) >= shards;
-        if (gone && unlinkat(f->fd, d->d_name, 0) != 0)
-            st = rq_fail_errno(err, "cannot remove '%s/%s'", f->path, d->d_name);
+    while (st == RQ_OK) {
+        errno = 0;
+        const struct dirent *d = readdir(dir);
+        if (!d && errno != 0)
+            st = rq_fail_errno(err, "cannot list '%s'", f->path);
+        if (!d)
+            break;
+        st = fn(f, d->d_name, ctx, err);
     }
     closedir(dir);
     return st;
 }
 
-rq_status rq_folder_open(rq_folder *f, const char *path, const char *name, bool replace,
+static rq_status sweep_leftover(const rq_folder *f, const char *file, void *ctx, rq_err *err)
+{
+    return is_leftover(f, file) ? rq_folder_remove(f, file, err) : RQ_OK;
+}
+
+static rq_status find_shard(const rq_folder *f, const char *file, void *ctx, rq_err *err)
+{
+    *(bool *)ctx |= is_own(f, file, RQ_SHARD_SUFFIX, NULL);
+    return RQ_OK;
+}
+
+static rq_status find_part(const rq_folder *f, const char *file, void *ctx, rq_err *err)
+{
+    *(bool *)ctx |= is_part_manifest(file);
+    return RQ_OK;
+}
+
+rq_status rq_folder_has_shards(const rq_folder *f, bool *yes, rq_err *err)
+{
+    *yes = false;
+    return walk(f, find_shard, yes, err);
+}
+
+rq_status rq_folder_has_parts(const rq_folder *f, bool *yes, rq_err *err)
+{
+    *yes = false;
+    return walk(f, find_part, yes, err);
+}
+
+/* ---- opening ----------------------------------------------------------------------------- */
+
+static void name_files(rq_folder *f)
+{
+    rq_shard_prefix(f->prefix, sizeof f->prefix, f->name, f->part);
+    if (f->part.count) {
+        snprintf(f->manifest, sizeof f->manifest, "%s%s", f->prefix, RQ_PART_SUFFIX);
+        snprintf(f->report, sizeof f->report, "%s%s", f->prefix, PART_REPORT_SUFFIX);
+        snprintf(f->journal, sizeof f->journal, ".%s.journal", f->prefix);
+        snprintf(f->draft, sizeof f->draft, ".%s.report", f->prefix);
+        snprintf(f->lock, sizeof f->lock, ".%s.lock", f->prefix);
+    } else { // whatever its name: there is one dataset in a folder
+        snprintf(f->manifest, sizeof f->manifest, "%s", RQ_MANIFEST_FILE);
+        snprintf(f->report, sizeof f->report, "%s", RQ_REPORT_FILE);
+        snprintf(f->journal, sizeof f->journal, ".build.journal");
+        snprintf(f->draft, sizeof f->draft, ".build.report");
+    }
+}
+
+static rq_status at_work(const rq_folder *f, rq_err *err)
+{
+    return rq_fail(err, RQ_INVALID_ARG,
+                   "another build is writing %s%s%sinto '%s'; wait for it or choose another "
+                   "folder",
+                   f->part.count ? "'" : "", f->part.count ? f->prefix : "",
+                   f->part.count ? "' " : "", f->path);
+}
+
+// The file is removed with the lock; whoever waited for one that is gone makes a new one.
+static rq_status lock_part(rq_folder *f, rq_err *err)
+{
+    struct stat st;
+    for (;;) {
+        f->part_fd = openat(f->fd, f->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (f->part_fd < 0)
+            return rq_fail_errno(err, "cannot create '%s/%s'", f->path, f->lock);
+        if (flock(f->part_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            close(f->part_fd);
+            f->part_fd = -1;
+            return at_work(f, err);
+        }
+        if (fstat(f->part_fd, &st) == 0 && st.st_nlink > 0)
+            return RQ_OK;
+        close(f->part_fd);
+    }
+}
+
+rq_status rq_folder_open(rq_folder *f, const char *path, const char *name, rq_part part,
                          rq_err *err)
 {
     struct stat st;
-    *f = (rq_folder){.path = path, .name = name, .fd = -1};
+    *f = (rq_folder){.path = path, .name = name, .part = part, .fd = -1, .part_fd = -1};
+    name_files(f);
     f->created = stat(path, &st) != 0 && errno == ENOENT;
     RQ_TRY(rq_mkdirs(path, err));
     f->open = true;
@@ -73,53 +178,147 @@ rq_status rq_folder_open(rq_folder *f, const char *path, const char *name, bool 
     if (f->fd < 0)
         return rq_fail_errno(err, "cannot open the output folder '%s'", path);
     // File systems without locks (some NFS) do without the protection.
-    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return rq_fail(err, RQ_INVALID_ARG,
-                       "another build is writing into '%s'; wait for it or choose another "
-                       "folder",
-                       path);
-    f->occupied = faccessat(f->fd, RQ_MANIFEST_FILE, F_OK, 0) == 0;
-    if (f->occupied && !replace)
-        return rq_fail(err, RQ_INVALID_ARG,
-                       "'%s' already holds a dataset; give --force to replace it, or choose "
-                       "another folder",
-                       path);
-    return sweep(f, -1, err);
-}
-
-rq_status rq_folder_clear(rq_folder *f, rq_err *err)
-{
-    if (!f->occupied)
-        return RQ_OK;
-    // A damaged old manifest cannot name its shards; then those with our prefix go.
-    rq_manifest old;
-    const bool known = rq_manifest_read(&old, f->path, NULL, NULL) == RQ_OK;
-    rq_status st = RQ_OK;
-    // EINVAL: a file system that cannot flush folders and needs no such call.
-    if (unlinkat(f->fd, RQ_MANIFEST_FILE, 0) != 0 || (fsync(f->fd) != 0 && errno != EINVAL))
-        st = rq_fail_errno(err, "cannot remove the old dataset in '%s'", f->path);
-    for (size_t i = 0; known && st == RQ_OK && i < old.n_shards; i++)
-        if (unlinkat(f->fd, old.shards[i].file, 0) != 0 && errno != ENOENT)
-            st = rq_fail_errno(err, "cannot remove '%s/%s'", f->path, old.shards[i].file);
-    if (st == RQ_OK && unlinkat(f->fd, RQ_REPORT_FILE, 0) != 0 && errno != ENOENT)
-        st = rq_fail_errno(err, "cannot remove '%s/%s'", f->path, RQ_REPORT_FILE);
-    if (known)
-        rq_manifest_free(&old);
-    f->occupied = false;
-    return st;
-}
-
-rq_status rq_folder_trim(rq_folder *f, size_t shards, rq_err *err)
-{
-    return sweep(f, (long)shards, err);
+    const int kind = part.count ? LOCK_SH : LOCK_EX;
+    if (flock(f->fd, kind | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return at_work(f, err);
+    if (part.count)
+        RQ_TRY(lock_part(f, err));
+    return walk(f, sweep_leftover, NULL, err);
 }
 
 void rq_folder_close(rq_folder *f, bool remove_if_empty)
 {
+    if (f->open && f->part_fd >= 0) {
+        if (unlinkat(f->fd, f->lock, 0) != 0)
+            errno = 0; // an empty file stays, and is used again
+        close(f->part_fd);
+    }
     if (f->open && f->fd >= 0)
         close(f->fd);
     // rmdir leaves a folder that is not empty alone.
     if (f->open && f->created && remove_if_empty && rmdir(f->path) != 0)
         errno = 0;
-    *f = (rq_folder){.fd = -1};
+    *f = (rq_folder){.fd = -1, .part_fd = -1};
+}
+
+/* ---- single files ------------------------------------------------------------------------ */
+
+bool rq_folder_has(const rq_folder *f, const char *file)
+{
+    return faccessat(f->fd, file, F_OK, 0) == 0;
+}
+
+rq_status rq_folder_remove(const rq_folder *f, const char *file, rq_err *err)
+{
+    if (unlinkat(f->fd, file, 0) == 0 || errno == ENOENT)
+        return RQ_OK;
+    return rq_fail_errno(err, "cannot remove '%s/%s'", f->path, file);
+}
+
+rq_status rq_folder_rename(const rq_folder *f, const char *from, const char *to, rq_err *err)
+{
+    if (renameat(f->fd, from, f->fd, to) == 0)
+        return RQ_OK;
+    return rq_fail_errno(err, "cannot rename '%s/%s' to '%s'", f->path, from, to);
+}
+
+rq_status rq_folder_sync(const rq_folder *f, rq_err *err)
+{
+    int rc;
+    do
+        rc = fsync(f->fd);
+    while (rc != 0 && errno == EINTR);
+    // EINVAL: a file system that cannot flush folders and needs no such call.
+    return rc == 0 || errno == EINVAL
+               ? RQ_OK
+               : rq_fail_errno(err, "cannot flush the folder '%s'", f->path);
+}
+
+/* ---- making way -------------------------------------------------------------------------- */
+
+static rq_status drop_draft(const rq_folder *f, const char *file, void *ctx, rq_err *err)
+{
+    size_t number;
+    const size_t from = *(const size_t *)ctx;
+    const bool own = is_own(f, file, RQ_DRAFT_SUFFIX, &number);
+    const bool other =
+        !f->part.count && !own && rq_shard_file_parse(file, NULL, RQ_DRAFT_SUFFIX, NULL, NULL);
+    return other || (own && number >= from) ? rq_folder_remove(f, file, err) : RQ_OK;
+}
+
+rq_status rq_folder_drop_drafts(const rq_folder *f, size_t from, rq_err *err)
+{
+    return walk(f, drop_draft, &from, err);
+}
+
+static rq_status drop_surplus(const rq_folder *f, const char *file, void *ctx, rq_err *err)
+{
+    size_t number;
+    const size_t shards = *(const size_t *)ctx;
+    const bool surplus = is_own(f, file, RQ_SHARD_SUFFIX, &number) && number >= shards;
+    return surplus ? rq_folder_remove(f, file, err) : RQ_OK;
+}
+
+// The shards that a manifest names, but for those with a new name and, from within a part,
+// those of other parts.
+static rq_status drop_listed(const rq_folder *f, const rq_manifest *m, size_t shards,
+                             rq_err *err)
+{
+    for (size_t i = 0; i < m->n_shards; i++) {
+        rq_part part = {0};
+        size_t number;
+        const char *file = m->shards[i].file;
+        if (is_own(f, file, RQ_SHARD_SUFFIX, &number) && number < shards)
+            continue;
+        if (f->part.count && rq_shard_file_parse(file, NULL, RQ_SHARD_SUFFIX, &part, NULL) &&
+            part.count > 0)
+            continue;
+        RQ_TRY(rq_folder_remove(f, file, err));
+    }
+    return RQ_OK;
+}
+
+// A part's manifest: it goes, and its shards and report with it.
+static rq_status drop_part(const rq_folder *f, const char *file, void *ctx, rq_err *err)
+{
+    rq_manifest m;
+    char report[RQ_MAX_FILE_BYTES + 16];
+    if (!is_part_manifest(file))
+        return RQ_OK;
+    char *path = rq_path_join(f->path, file);
+    if (!path)
+        return rq_fail(err, RQ_OOM, "out of memory clearing '%s'", f->path);
+    const bool known = rq_manifest_read_file(&m, path, NULL, NULL) == RQ_OK;
+    rq_free(path);
+    rq_status st = rq_folder_remove(f, file, err);
+    if (st == RQ_OK && known)
+        st = drop_listed(f, &m, *(const size_t *)ctx, err);
+    snprintf(report, sizeof report, "%.*s%s", (int)(strlen(file) - strlen(RQ_PART_SUFFIX)),
+             file, PART_REPORT_SUFFIX);
+    if (st == RQ_OK)
+        st = rq_folder_remove(f, report, err);
+    if (known)
+        rq_manifest_free(&m);
+    return st;
+}
+
+rq_status rq_folder_clear(const rq_folder *f, size_t shards, rq_err *err)
+{
+    rq_manifest old;
+    // A damaged old manifest cannot name its shards; then those with our prefix go.
+    const bool known = rq_manifest_read(&old, f->path, NULL, NULL) == RQ_OK;
+    rq_status st = rq_folder_remove(f, RQ_MANIFEST_FILE, err);
+    if (st == RQ_OK)
+        st = rq_folder_remove(f, f->manifest, err);
+    if (st == RQ_OK)
+        st = rq_folder_sync(f, err);
+    if (st == RQ_OK && known)
+        st = drop_listed(f, &old, shards, err);
+    if (st == RQ_OK && !f->part.count)
+        st = walk(f, drop_part, &shards, err);
+    if (st == RQ_OK)
+        st = walk(f, drop_surplus, &shards, err);
+    if (known)
+        rq_manifest_free(&old);
+    return st;
 }

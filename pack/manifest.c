@@ -96,11 +96,10 @@ static const char *behind_name(const char *file, const char *name)
         const size_t n = strlen(name);
         return strncmp(file, name, n) == 0 && file[n] == '-' ? file + n + 1 : NULL;
     }
-    const char *dot = strchr(file, '.');
-    const char *dash = dot;
-    while (dash && dash > file && *dash != '-')
+    const char *dash = file + strcspn(file, ".");
+    while (dash > file && *dash != '-')
         dash--;
-    if (!dash || dash == file || *dash != '-')
+    if (dash == file)
         return NULL;
     for (const char *p = dash - 1; p > file; p--)
         if (*p == '-') {

@@ -83,6 +83,12 @@ RQ_NODISCARD rq_status rq_manifest_read_file(rq_manifest *m, const char *path,
 
 /* "PREFIX-000017.tar.zst" into buf. */
 void rq_shard_file_name(char *buf, size_t buf_bytes, const char *prefix, size_t number);
+/* First record of part `index` of `parts` when there are `records`; parts + 1 gives the end. */
+static inline uint64_t rq_part_first(uint64_t records, uint64_t index, uint64_t parts)
+{
+    const uint64_t k = index - 1;
+    return records / parts * k + records % parts * k / parts;
+}
 /* "NAME" or "NAME-p002of004" into buf. */
 void rq_shard_prefix(char *buf, size_t buf_bytes, const char *name, rq_part part);
 /* Takes "NAME-000017SUFFIX" or "NAME-p002of004-000017SUFFIX" apart; NAME is that of `name`, any

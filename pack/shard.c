@@ -4,6 +4,7 @@
 #include "pack/shard.h"
 
 #include "common/file.h"
+#include "common/hash.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -71,6 +72,64 @@ void rq_shard_close(rq_shard *s)
         close(s->fd);
     rq_free(s->path);
     *s = (rq_shard){.fd = -1};
+}
+
+// Hashes one frame, or the end frame, in `buf`.
+static rq_status check_span(const rq_shard *s, rq_buf *buf, uint64_t offset, uint32_t bytes,
+                            uint64_t hash, rq_err *err)
+{
+    buf->size = 0;
+    RQ_TRY(rq_buf_reserve(buf, bytes, err));
+    RQ_TRY(rq_pread_full(s->fd, buf->data, bytes, offset, s->name, err));
+    if (rq_xxh3(buf->data, bytes) == hash)
+        return RQ_OK;
+    return rq_fail(err, RQ_BAD_CHECKSUM,
+                   "shard '%s': the frame at byte %llu does not match its hash", s->path,
+                   (unsigned long long)offset);
+}
+
+static rq_status check_frames(const rq_shard *s, const rq_index_entry *entries,
+                              const volatile sig_atomic_t *cancel, rq_err *err)
+{
+    rq_buf buf = {0};
+    rq_status st = RQ_OK;
+    for (size_t i = 0; i < s->count && st == RQ_OK; i++) {
+        const rq_index_entry *e = &entries[i];
+        if (cancel && *cancel)
+            st = rq_fail(err, RQ_CANCELLED, "interrupted while checking '%s'", s->path);
+        else
+            st = check_span(s, &buf, e->offset, e->stored_bytes, e->hash, err);
+    }
+    if (st == RQ_OK)
+        st = check_span(s, &buf, s->tail.end_offset, s->tail.end_bytes, s->tail.end_hash, err);
+    rq_buf_free(&buf);
+    return st;
+}
+
+rq_status rq_shard_check(const char *path, const rq_manifest_shard *m, bool frames,
+                         const volatile sig_atomic_t *cancel, rq_err *err)
+{
+    rq_shard s;
+    RQ_TRY(rq_shard_open(&s, path, err));
+    rq_index_entry *entries = NULL;
+    rq_status st = RQ_OK;
+    if (s.bytes != m->bytes || s.count != m->samples)
+        st = rq_fail(err, RQ_BAD_FORMAT,
+                     "shard '%s' has %llu bytes and %zu samples instead of %llu and %llu", path,
+                     (unsigned long long)s.bytes, s.count, (unsigned long long)m->bytes,
+                     (unsigned long long)m->samples);
+    if (st == RQ_OK && !(entries = rq_alloc(s.count, sizeof *entries)))
+        st = rq_fail(err, RQ_OOM, "out of memory for the index of '%s'", path);
+    if (st == RQ_OK)
+        st = rq_shard_load(&s, entries, err);
+    if (st == RQ_OK && s.tail.hash != m->index_hash)
+        st = rq_fail(err, RQ_BAD_CHECKSUM, "shard '%s' is intact but another one than expected",
+                     path);
+    if (st == RQ_OK && frames)
+        st = check_frames(&s, entries, cancel, err);
+    rq_free(entries);
+    rq_shard_close(&s);
+    return st;
 }
 
 rq_status rq_shard_blame(const rq_shard *s, const rq_index_entry *e, const char *key,

@@ -5,6 +5,7 @@
 
 #include "common/json.h"
 #include "ingest/jpeg_encode.h"
+#include "ingest/report.h"
 #include "pack/build.h"
 #include "pack/unpack.h"
 #include "pack/verify.h"
@@ -195,8 +196,8 @@ static void jpeg_keeps_the_source_bytes(void **state)
     put_three_classes(s, 4);
     assert_int_equal(mkdir(path_in(s->src, "bat"), 0777), 0); // empty: keeps its label
     build_well(s, &o, NULL);
-    assert_int_equal(s->result.samples, 12);
-    assert_int_equal(s->result.verdicts[RQ_VERDICT_OK], 12);
+    assert_int_equal(s->result.counts.samples, 12);
+    assert_int_equal(s->result.counts.verdicts[RQ_VERDICT_OK], 12);
     assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
     assert_int_equal(rq_dataset_classes(ds), 4);
     assert_string_equal(rq_dataset_class_name(ds, 1), "bat");
@@ -229,9 +230,9 @@ static void raw_keeps_the_pixels(void **state)
     const rq_limits limits = rq_limits_default();
     put_jpeg(s, "a/x.jpg", 3);
     put_png(s, "a/y.png", 4);
-    o.encoding = RQ_ENCODING_PPM;
+    o.encode.encoding = RQ_ENCODING_PPM;
     build_well(s, &o, NULL);
-    assert_int_equal(s->result.fallbacks, 0);
+    assert_int_equal(s->result.counts.fallbacks, 0);
     assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
     assert_int_equal(rq_reader_create(&r, ds, NULL), RQ_OK);
     assert_int_equal(rq_decoder_create(&d, &limits, NULL), RQ_OK);
@@ -291,8 +292,8 @@ static void png_falls_back_to_raw(void **state)
     put_png(s, "a/x.png", 4);      // the same stem: keys must differ
     put_png(s, "a/named.JPEG", 5); // a PNG that says it is a JPEG
     build_well(s, &o, NULL);
-    assert_int_equal(s->result.fallbacks, 2);
-    assert_int_equal(s->result.verdicts[RQ_VERDICT_FIXED], 1);
+    assert_int_equal(s->result.counts.fallbacks, 2);
+    assert_int_equal(s->result.counts.verdicts[RQ_VERDICT_FIXED], 1);
     assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
     static const int encodings[] = {RQ_ENCODING_PPM, RQ_ENCODING_JPEG, RQ_ENCODING_PPM};
     static const char *const keys[] = {"a/named", "a/x+1", "a/x+2"};
@@ -327,12 +328,14 @@ static void bad_images_are_named_and_left_out(void **state)
     put_jpeg(s, "a/good.jpg", 1);
     put_jpeg(s, "b/good.jpg", 2);
     build_well(s, &o, NULL);
-    assert_int_equal(s->result.samples, 2);
-    assert_int_equal(s->result.verdicts[RQ_VERDICT_REJECTED], 3);
+    assert_int_equal(s->result.counts.samples, 2);
+    assert_int_equal(s->result.counts.verdicts[RQ_VERDICT_REJECTED], 3);
     verify_deep(s->out);
     read_all(path_in(s->out, RQ_REPORT_FILE), &report);
     int lines = 0, rejected = 0;
     for (char *line = strtok((char *)report.data, "\n"); line; line = strtok(NULL, "\n")) {
+        if (strncmp(line, "{\"end\"", 6) == 0)
+            continue; // the totals
         cJSON *json;
         const char *verdict, *reason, *name;
         assert_int_equal(rq_json_parse(&json, line, strlen(line), "line", NULL), RQ_OK);
@@ -350,6 +353,11 @@ static void bad_images_are_named_and_left_out(void **state)
     assert_int_equal(lines, 5);
     assert_int_equal(rejected, 3);
     rq_buf_free(&report);
+    rq_report_summary sum;
+    assert_int_equal(rq_report_read(path_in(s->out, RQ_REPORT_FILE), NULL, NULL, &sum, &s->err),
+                     RQ_OK);
+    assert_int_equal(sum.totals.images, 5);
+    assert_int_equal(sum.totals.verdicts[RQ_VERDICT_REJECTED], 3);
 }
 
 static void nothing_usable_is_an_error_and_leaves_nothing(void **state)
@@ -417,60 +425,266 @@ static void a_failed_replacement_keeps_the_old_dataset(void **state)
     verify_deep(s->out);
 }
 
-static void an_unfinished_build_is_continued(void **state)
+// What killed builds of other kinds leave goes; what is not ours stays.
+static void leftovers_are_removed(void **state)
 {
     scene *s = *state;
     rq_build_opts o = options();
     put_three_classes(s, 3);
-    // What a killed build with smaller shards leaves.
     assert_int_equal(mkdir(s->out, 0777), 0);
-    write_all(path_in(s->out, "data-000000.tar.zst"), "old", 3);
-    write_all(path_in(s->out, "data-000007.tar.zst"), "old", 3);
-    write_all(path_in(s->out, ".data-000008.tar.zst.tmp-123-0"), "old", 3);
-    write_all(path_in(s->out, ".dataset.json.tmp-123-0"), "old", 3);
-    write_all(path_in(s->out, ".tmp-mine"), "keep", 4);
-    write_all(path_in(s->out, "mine.txt"), "keep", 4);
-    write_all(path_in(s->out, "other-000007.tar.zst"), "keep", 4);
+    static const char *const ours[] = {"data-000000.tar.zst.new", "other-000007.tar.zst.new",
+                                       ".data-000008.tar.zst.new.tmp-123-0",
+                                       ".dataset.json.new.tmp-123-0", ".build.report"};
+    static const char *const mine[] = {".tmp-mine",    "mine.txt",     "other-000007.tar.zst",
+                                       ".other.tmp-1", "data.tar.zst", "x.new"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        write_all(path_in(s->out, ours[i]), "old", 3);
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        write_all(path_in(s->out, mine[i]), "keep", 4);
     build_well(s, &o, NULL);
-    assert_int_equal(count_files(s->out, "data-0"), 1);
-    assert_int_equal(count_files(s->out, ".tmp-"), 1); // not one of ours
-    assert_true(there(s->out, ".tmp-mine"));
-    assert_true(there(s->out, "mine.txt"));
-    assert_true(there(s->out, "other-000007.tar.zst"));
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        assert_false(there(s->out, ours[i]));
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        assert_true(there(s->out, mine[i]));
+    assert_int_equal(count_files(s->out, ""), 3 + (int)(sizeof mine / sizeof *mine));
+    verify_deep(s->out);
+}
+
+// Shards without a manifest may be all that is left of a dataset.
+static void shards_without_manifest_are_not_overwritten(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    put_three_classes(s, 3);
+    build_well(s, &o, NULL);
+    assert_int_equal(unlink(path_in(s->out, RQ_MANIFEST_FILE)), 0);
+    assert_int_equal(build(s, &o, NULL), RQ_INVALID_ARG);
+    assert_non_null(strstr(s->err.text, "rq-pack repair"));
+    verify_deep(path_in(s->out, "data-000000.tar.zst"));
+    o.replace = true;
+    build_well(s, &o, NULL);
     verify_deep(s->out);
 }
 
 static volatile sig_atomic_t stop_flag;
 
-static void stop_after_ten(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
+static uint64_t stop_at;
+
+static void stop_there(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
 {
     *(uint64_t *)cookie = done;
-    assert_true(total == 60);
-    stop_flag = done >= 10;
+    assert_true(total == 31);
+    stop_flag = done >= stop_at;
 }
 
-static void cancel_leaves_no_half_file(void **state)
+static void read_dataset(const scene *s, rq_buf *manifest, rq_buf *report)
+{
+    read_all(path_in(s->out, RQ_MANIFEST_FILE), manifest);
+    read_all(path_in(s->out, RQ_REPORT_FILE), report);
+}
+
+// Interrupted behind every single image, and continued with another number of threads: the same
+// manifest and the same report, byte for byte.
+static void a_build_goes_on_where_it_stopped(void **state)
 {
     scene *s = *state;
     rq_build_opts o = options();
+    rq_buf manifest = {0}, report = {0}, m = {0}, r = {0};
     uint64_t done = 0;
-    put_three_classes(s, 20);
-    o.shard_bytes = 4000;
-    o.progress = stop_after_ten;
+    put_three_classes(s, 10);
+    put(s, "bee/broken.jpg", "no picture", 10);
+    o.shard_bytes = 5000;
+    o.dedup = RQ_DEDUP_REPORT;
+    build_well(s, &o, NULL);
+    const int shards = s->result.shards;
+    assert_in_range(shards, 5, 12);
+    read_dataset(s, &manifest, &report);
+    rm_tree(s->out);
     o.progress_cookie = &done;
     o.cancel = &stop_flag;
+    int kept = 0;
+    for (stop_at = 1; stop_at < 31; stop_at += 2) {
+        stop_flag = 0;
+        o.progress = stop_there;
+        o.threads = 1 + (int)(stop_at % 3);
+        assert_int_equal(build(s, &o, NULL), RQ_CANCELLED);
+        assert_int_equal(done, stop_at);
+        assert_int_equal(count_files(s->out, ".tmp-"), 0);
+        assert_false(there(s->out, RQ_MANIFEST_FILE));
+        assert_int_equal(there(s->out, "."), s->result.shards > 0);
+        const int finished = s->result.shards;
+        stop_flag = 0;
+        o.progress = NULL;
+        o.threads = 3 - (int)(stop_at % 3);
+        build_well(s, &o, NULL);
+        assert_int_equal(s->result.kept_shards, finished);
+        assert_int_equal(s->result.shards, shards);
+        assert_int_equal(s->result.counts.samples, 30);
+        kept += finished;
+        read_dataset(s, &m, &r);
+        assert_int_equal(m.size, manifest.size);
+        assert_memory_equal(m.data, manifest.data, m.size);
+        assert_int_equal(r.size, report.size);
+        assert_memory_equal(r.data, report.data, r.size);
+        assert_int_equal(count_files(s->out, ""), shards + 2);
+        rm_tree(s->out);
+    }
+    assert_true(kept > 20);
+    rq_buf_free(&manifest);
+    rq_buf_free(&report);
+    rq_buf_free(&m);
+    rq_buf_free(&r);
+}
+
+static void stop_after(scene *s, rq_build_opts *o, uint64_t images)
+{
+    uint64_t done;
     stop_flag = 0;
-    assert_int_equal(build(s, &o, NULL), RQ_CANCELLED);
-    assert_int_equal(done, 10);
-    assert_false(there(s->out, RQ_MANIFEST_FILE));
-    assert_int_equal(count_files(s->out, ".tmp-"), 0);
-    // What stands there is whole, and the next run ends as if nothing had happened.
-    assert_true(there(s->out, "data-000000.tar.zst"));
-    verify_deep(path_in(s->out, "data-000000.tar.zst"));
+    stop_at = images;
+    o->progress = stop_there;
+    o->progress_cookie = &done;
+    o->cancel = &stop_flag;
+    assert_int_equal(build(s, o, NULL), RQ_CANCELLED);
     stop_flag = 0;
-    o.progress = NULL;
-    build_well(s, &o, NULL);
+    o->progress = NULL;
+}
+
+static void another_command_does_not_go_on(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    put_three_classes(s, 10);
+    put_png(s, "cat/zz.png", 1);
+    o.shard_bytes = 5000;
+    stop_after(s, &o, 20);
+    const int finished = s->result.shards;
+    assert_true(finished >= 2);
+    rq_build_opts other = o;
+    other.encode.level = 9;
+    other.name = "b";
+    assert_int_equal(build(s, &other, NULL), RQ_INVALID_ARG);
+    assert_non_null(strstr(s->err.text, "--level was 3 and is 9"));
+    assert_non_null(strstr(s->err.text, "--name was data and is b"));
+    assert_non_null(strstr(s->err.text, "--force"));
+    // A source that changed is another source.
+    put_png(s, "cat/zzz.png", 2);
+    assert_int_equal(build(s, &o, NULL), RQ_INVALID_ARG);
+    assert_non_null(strstr(s->err.text, "the source was"));
+    assert_int_equal(unlink(path_in(s->src, "cat/zzz.png")), 0);
+    // Nothing of that did harm.
+    assert_int_equal(count_files(s->out, ".new"), finished);
+    // Started over under another name: nothing of the old one stays.
+    other.replace = true;
+    build_well(s, &other, NULL);
+    assert_int_equal(s->result.kept_shards, 0);
+    assert_int_equal(count_files(s->out, "data-0"), 0);
+    assert_int_equal(count_files(s->out, ""), s->result.shards + 2);
     verify_deep(s->out);
+}
+
+// A finished shard that was damaged in the meantime is packed again, and all behind it.
+static void damaged_finished_shards_are_packed_again(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    char hash[RQ_SHA256_HEX];
+    put_three_classes(s, 10);
+    put_png(s, "cat/zz.png", 1);
+    o.shard_bytes = 5000;
+    build_well(s, &o, NULL);
+    memcpy(hash, s->result.manifest_sha256, sizeof hash);
+    for (int kind = 0; kind < 3; kind++) {
+        rm_tree(s->out);
+        stop_after(s, &o, 20);
+        assert_true(s->result.shards >= 3);
+        const char *path = path_in(s->out, "data-000001.tar.zst.new");
+        if (kind == 0)
+            assert_int_equal(truncate(path, 1000), 0);
+        else if (kind == 1)
+            assert_int_equal(unlink(path), 0);
+        else {
+            const int fd = open(path, O_RDWR);
+            assert_int_equal(pwrite(fd, "?", 1, 200), 1); // in a frame
+            close(fd);
+        }
+        build_well(s, &o, NULL);
+        assert_int_equal(s->result.kept_shards, 1);
+        assert_string_equal(s->result.manifest_sha256, hash);
+    }
+    // The report is checked too: behind the line that changed nothing is kept.
+    rm_tree(s->out);
+    stop_after(s, &o, 20);
+    const int fd = open(path_in(s->out, ".build.report"), O_RDWR);
+    assert_int_equal(pwrite(fd, "?", 1, 12), 1);
+    close(fd);
+    build_well(s, &o, NULL);
+    assert_int_equal(s->result.kept_shards, 0);
+    assert_string_equal(s->result.manifest_sha256, hash);
+}
+
+static void the_same_command_again_does_nothing(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    char hash[RQ_SHA256_HEX];
+    struct stat before, after;
+    put_three_classes(s, 3);
+    build_well(s, &o, NULL);
+    memcpy(hash, s->result.manifest_sha256, sizeof hash);
+    assert_false(s->result.was_complete);
+    assert_int_equal(stat(path_in(s->out, RQ_MANIFEST_FILE), &before), 0);
+    build_well(s, &o, NULL);
+    assert_true(s->result.was_complete);
+    assert_int_equal(s->result.counts.samples, 9);
+    assert_string_equal(s->result.manifest_sha256, hash);
+    assert_int_equal(stat(path_in(s->out, RQ_MANIFEST_FILE), &after), 0);
+    assert_true(before.st_ino == after.st_ino);
+    // A dataset that lost a shard is not called complete.
+    assert_int_equal(truncate(path_in(s->out, "data-000000.tar.zst"), 100), 0);
+    assert_int_not_equal(build(s, &o, NULL), RQ_OK);
+    assert_non_null(strstr(s->err.text, "--force"));
+    o.replace = true;
+    build_well(s, &o, NULL);
+    assert_string_equal(s->result.manifest_sha256, hash);
+    verify_deep(s->out);
+}
+
+static void duplicates_are_reported_or_left_out(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    put_jpeg(s, "a/x.jpg", 1);
+    put_jpeg(s, "a/y.jpg", 2);
+    put_jpeg(s, "b/x.jpg", 1); // as a/x
+    put_jpeg(s, "b/z.jpg", 10);
+    put_jpeg(s, "c/y.jpg", 2); // as a/y
+    put(s, "c/bad1.jpg", "bad", 3);
+    put(s, "c/bad2.jpg", "bad", 3);
+    o.dedup = RQ_DEDUP_REPORT;
+    build_well(s, &o, NULL);
+    assert_int_equal(s->result.counts.samples, 5);
+    assert_int_equal(s->result.counts.duplicates, 3); // one of the two bad ones too
+    assert_int_equal(s->result.counts.dropped, 3 - 3);
+    rm_tree(s->out);
+    o.dedup = RQ_DEDUP_DROP;
+    build_well(s, &o, NULL);
+    assert_int_equal(s->result.counts.samples, 3);
+    assert_int_equal(s->result.counts.dropped, 3);
+    rq_dataset *ds;
+    static const uint64_t ids[] = {0, 1, 3};
+    assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_true(rq_dataset_entry(ds, i, NULL)->id == ids[i]);
+    assert_int_equal(rq_dataset_classes(ds), 3);
+    rq_dataset_close(&ds);
+    rq_report_summary sum;
+    assert_int_equal(rq_report_read(path_in(s->out, RQ_REPORT_FILE), NULL, NULL, &sum, &s->err),
+                     RQ_OK);
+    assert_int_equal(sum.totals.images, 7);
+    assert_int_equal(sum.totals.duplicates, 3);
+    o.part = (rq_part){1, 2};
+    assert_int_equal(build(s, &o, NULL), RQ_INVALID_ARG);
+    assert_non_null(strstr(s->err.text, "--exclude"));
 }
 
 static void masks_are_packed_and_bad_ones_counted(void **state)
@@ -492,10 +706,10 @@ static void masks_are_packed_and_bad_ones_counted(void **state)
     write_all(path_in(masks, "y.png"), "broken", 6);
     rq_buf_free(&png);
     build_well(s, &o, masks);
-    assert_int_equal(s->result.masks, 1);
-    assert_int_equal(s->result.bad_masks, 1);
-    assert_int_equal(s->result.verdicts[RQ_VERDICT_WARNED], 1);
-    assert_int_equal(s->result.samples, 3);
+    assert_int_equal(s->result.counts.masks, 1);
+    assert_int_equal(s->result.counts.bad_masks, 1);
+    assert_int_equal(s->result.counts.verdicts[RQ_VERDICT_WARNED], 1);
+    assert_int_equal(s->result.counts.samples, 3);
     assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
     assert_int_equal(rq_dataset_masks(ds), 1);
     rq_reader *r;
@@ -519,15 +733,19 @@ static void options_are_checked(void **state)
         int encoding, level, threads;
         uint64_t shard;
         const char *name;
-    } bad[] = {{RQ_ENCODING_DCT, 3, 1, 1, "d"},  {RQ_ENCODING_AVIF, 3, 1, 1, "d"},
-               {RQ_ENCODING_PPM, 0, 1, 1, "d"},  {RQ_ENCODING_PPM, 20, 1, 1, "d"},
-               {RQ_ENCODING_PPM, 3, -1, 1, "d"}, {RQ_ENCODING_PPM, 3, 257, 1, "d"},
-               {RQ_ENCODING_PPM, 3, 1, 0, "d"},  {RQ_ENCODING_PPM, 3, 1, 1, "../d"},
-               {RQ_ENCODING_PPM, 3, 1, 1, ""}};
+    } bad[] = {{9, 3, 1, 1, "d"},
+               {RQ_ENCODING_PPM, -1, 1, 1, "d"},
+               {RQ_ENCODING_PPM, 20, 1, 1, "d"},
+               {RQ_ENCODING_PPM, 3, -1, 1, "d"},
+               {RQ_ENCODING_PPM, 3, 257, 1, "d"},
+               {RQ_ENCODING_PPM, 3, 1, 0, "d"},
+               {RQ_ENCODING_PPM, 3, 1, 1, "../d"},
+               {RQ_ENCODING_PPM, 3, 1, 1, ""},
+               {RQ_ENCODING_PPM, 3, 1, 1, "d-p001of002"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rq_build_opts o = options();
-        o.encoding = (rq_encoding)bad[i].encoding;
-        o.level = bad[i].level;
+        o.encode.encoding = (rq_encoding)bad[i].encoding;
+        o.encode.level = bad[i].level;
         o.threads = bad[i].threads;
         o.shard_bytes = bad[i].shard;
         o.name = bad[i].name;
@@ -606,7 +824,7 @@ static void builds_survive_any_failed_allocation(void **state)
         rq_mem_fail_nth(n);
         const rq_status st = build(s, &o, NULL);
         rq_mem_fail_nth(0);
-        if (st == RQ_OK && s->result.samples == 2)
+        if (st == RQ_OK && s->result.counts.samples == 2)
             break;
         // A decoder out of memory may also count as a rejected image.
         assert_true(st == RQ_OOM || st == RQ_OK || st == RQ_NOT_FOUND);
@@ -634,8 +852,13 @@ int main(void)
         T(stop_on_bad_names_the_image),
         T(an_existing_dataset_is_kept_without_replace),
         T(a_failed_replacement_keeps_the_old_dataset),
-        T(an_unfinished_build_is_continued),
-        T(cancel_leaves_no_half_file),
+        T(leftovers_are_removed),
+        T(shards_without_manifest_are_not_overwritten),
+        T(a_build_goes_on_where_it_stopped),
+        T(another_command_does_not_go_on),
+        T(damaged_finished_shards_are_packed_again),
+        T(the_same_command_again_does_nothing),
+        T(duplicates_are_reported_or_left_out),
         T(masks_are_packed_and_bad_ones_counted),
         T(options_are_checked),
         T(unpack_gives_the_source_back),

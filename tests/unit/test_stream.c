@@ -64,16 +64,16 @@ static rq_status pack(const char *dir, bool with_masks, rq_err *err)
     rq_masks *masks = NULL;
     rq_source_opts_default(&so);
     rq_build_opts_default(&bo);
-    bo.encoding = RQ_ENCODING_PPM;
+    bo.encode.encoding = RQ_ENCODING_PPM;
     bo.threads = 2;
     rq_status st = rq_source_open(&src, &source, 1, &so, err);
     if (st == RQ_OK && with_masks)
         st = rq_masks_open(&masks, "masks", err);
     if (st == RQ_OK)
         st = rq_build(dir, src, masks, &bo, &result, err);
-    if (st == RQ_OK && (result.samples != IMAGES || result.masks != (with_masks ? IMAGES : 0)))
-        st = rq_fail(err, RQ_INTERNAL, "packed %d samples, %d masks", (int)result.samples,
-                     (int)result.masks);
+    if (st == RQ_OK && (result.counts.samples != IMAGES || result.counts.masks != (with_masks ? IMAGES : 0)))
+        st = rq_fail(err, RQ_INTERNAL, "packed %d samples, %d masks", (int)result.counts.samples,
+                     (int)result.counts.masks);
     rq_masks_close(&masks);
     rq_source_close(&src);
     return st;
