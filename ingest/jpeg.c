@@ -416,7 +416,8 @@ rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err)
         rq_codec_warn(job, j->failure_text);
         s = RQ_OK;
     } else {
-        s = rq_fail(err, j->failure, "JPEG: %s", j->failure_text);
+        const bool named = strncmp(j->failure_text, "JPEG ", 5) == 0;
+        s = rq_fail(err, j->failure, "%s%s", named ? "" : "JPEG: ", j->failure_text);
     }
     if (s == RQ_OK && !job->header_only)
         s = judge_damage(j, err);
