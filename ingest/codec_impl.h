@@ -45,7 +45,7 @@ RQ_NODISCARD rq_status rq_codec_scratch(rq_codec_job *job, size_t bytes, rq_err 
  * src[i]. */
 void rq_codec_put_row(rq_image *img, int y, const uint8_t *src, int step);
 
-/* Persistent libjpeg decompressor of one thread. */
+/* State around libjpeg of one thread. */
 typedef struct rq_jpeg rq_jpeg;
 RQ_NODISCARD rq_status rq_jpeg_create(rq_jpeg **out, rq_err *err);
 void rq_jpeg_destroy(rq_jpeg **j);

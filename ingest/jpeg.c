@@ -171,31 +171,14 @@ static void on_progress(j_common_ptr common)
 
 rq_status rq_jpeg_create(rq_jpeg **out, rq_err *err)
 {
-    *out = NULL;
-    rq_jpeg *j = rq_calloc(1, sizeof *j);
-    if (j == NULL)
-        return rq_fail(err, RQ_OOM, "no memory for a JPEG decoder");
-    j->cinfo.err = jpeg_std_error(&j->errors);
-    j->cinfo.client_data = j;
-    j->errors.error_exit = on_error;
-    j->errors.emit_message = on_message;
-    j->errors.output_message = ignore_output;
-    j->progress.progress_monitor = on_progress;
-    if (setjmp(j->escape) != 0) {
-        rq_free(j);
-        return rq_fail(err, RQ_OOM, "no memory for a JPEG decoder");
-    }
-    jpeg_create_decompress(&j->cinfo); /* clears all but err and client_data */
-    j->cinfo.progress = &j->progress;
-    *out = j;
-    return RQ_OK;
+    *out = rq_calloc(1, sizeof **out);
+    return *out != NULL ? RQ_OK : rq_fail(err, RQ_OOM, "no memory for a JPEG decoder");
 }
 
 void rq_jpeg_destroy(rq_jpeg **j)
 {
     if (j == NULL || *j == NULL)
         return;
-    jpeg_destroy_decompress(&(*j)->cinfo);
     rq_free(*j);
     *j = NULL;
 }
@@ -388,9 +371,25 @@ static rq_status judge_damage(rq_jpeg *j, rq_err *err)
     return RQ_OK;
 }
 
+/* A new libjpeg object for every image: it keeps Huffman and quantisation tables from one image
+ * to the next, so that a file without its own would be decoded by those of another file. */
+static void begin(rq_jpeg *j)
+{
+    memset(&j->cinfo, 0, sizeof j->cinfo);
+    j->cinfo.err = jpeg_std_error(&j->errors);
+    j->cinfo.client_data = j;
+    j->errors.error_exit = on_error;
+    j->errors.emit_message = on_message;
+    j->errors.output_message = ignore_output;
+    j->progress.progress_monitor = on_progress;
+}
+
 /* Everything between setjmp and the last call into libjpeg. */
 static rq_status run_guarded(rq_jpeg *j, rq_err *err)
 {
+    jpeg_create_decompress(&j->cinfo); /* clears all but err and client_data */
+    j->cinfo.progress = &j->progress;
+    j->cinfo.mem->max_memory_to_use = (long)j->job->limits->max_memory_bytes;
     RQ_TRY(read_header(j, err));
     return j->job->header_only ? RQ_OK : read_pixels(j, err);
 }
@@ -405,7 +404,7 @@ rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err)
     j->calls = 0;
     j->scan = 0;
     j->block_visits = 0;
-    j->cinfo.mem->max_memory_to_use = (long)job->limits->max_memory_bytes;
+    begin(j);
 
     rq_status s;
     if (setjmp(j->escape) == 0) {
@@ -421,6 +420,6 @@ rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err)
     }
     if (s == RQ_OK && !job->header_only)
         s = judge_damage(j, err);
-    jpeg_abort_decompress(&j->cinfo);
+    jpeg_destroy_decompress(&j->cinfo);
     return s;
 }
