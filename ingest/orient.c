@@ -94,10 +94,12 @@ rq_status rq_exif_insert_orientation(rq_buf *jpeg, int orientation, rq_err *err)
     if (orientation == 1)
         return RQ_OK;
     size_t at = 2;
-    if (jpeg->size >= 6 && jpeg->data[2] == 0xFF && jpeg->data[3] == 0xE0)
-        at = 4 + ((size_t)jpeg->data[4] << 8 | jpeg->data[5]);
-    if (at > jpeg->size)
-        return rq_fail(err, RQ_BAD_FORMAT, "the JPEG ends in its JFIF block");
+    if (jpeg->size >= 6 && jpeg->data[2] == 0xFF && jpeg->data[3] == 0xE0) {
+        const size_t length = (size_t)jpeg->data[4] << 8 | jpeg->data[5];
+        at = 4 + length;
+        if (length < 2 || at > jpeg->size)
+            return rq_fail(err, RQ_BAD_FORMAT, "the JPEG's JFIF block has no sound length");
+    }
     RQ_TRY(rq_buf_append(jpeg, NULL, sizeof block, err));
     memmove(jpeg->data + at + sizeof block, jpeg->data + at, jpeg->size - sizeof block - at);
     memcpy(jpeg->data + at, block, sizeof block);
