@@ -5,6 +5,7 @@
 #include "ingest/masks.h"
 
 #include "common/file.h"
+#include "ingest/orient.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -137,8 +138,26 @@ static bool same_aspect(const rq_image *mask, int width, int height)
     return difference * 50 <= b;
 }
 
+/* Makes sure that *mask lies like an image of width x height. */
+static rq_status lay_like_image(rq_image *mask, int width, int height, int orientation,
+                                const char *path, rq_err *err)
+{
+    if (same_aspect(mask, width, height))
+        return RQ_OK;
+    if (!rq_orientation_swaps(orientation) || !same_aspect(mask, height, width))
+        return rq_fail(
+            err, RQ_BAD_FORMAT,
+            "mask %s of %d x %d pixels does not have the shape of its image, %d x %d", path,
+            mask->width, mask->height, width, height);
+    rq_image turned = {0};
+    const rq_status s = rq_image_orient(mask, orientation, &turned, err);
+    rq_image_free(mask);
+    *mask = turned;
+    return s;
+}
+
 rq_status rq_masks_get(rq_masks *m, rq_decoder *d, const char *image_name, int image_width,
-                       int image_height, rq_buf *dst, rq_err *err)
+                       int image_height, int orientation, rq_buf *dst, rq_err *err)
 {
     char path[8192];
     rq_buf file = {0};
@@ -154,10 +173,8 @@ rq_status rq_masks_get(rq_masks *m, rq_decoder *d, const char *image_name, int i
         if (s != RQ_OK)
             rq_err_prefix(err, "mask %s", path);
     }
-    if (s == RQ_OK && !same_aspect(&mask, image_width, image_height))
-        s = rq_fail(err, RQ_BAD_FORMAT,
-                    "mask %s of %d x %d pixels does not have the shape of its image, %d x %d",
-                    path, mask.width, mask.height, image_width, image_height);
+    if (s == RQ_OK)
+        s = lay_like_image(&mask, image_width, image_height, orientation, path, err);
     if (s == RQ_OK)
         s = write_pgm(dst, &mask.plane[0], err);
     rq_image_free(&mask);

@@ -20,12 +20,16 @@ typedef struct rq_masks rq_masks;
 /* NOT_FOUND when the folder is missing. Any thread may call get. */
 RQ_NODISCARD rq_status rq_masks_open(rq_masks **out, const char *dir, rq_err *err);
 void rq_masks_close(rq_masks **m);
-/* The mask of an image as binary PGM (dst replaced; empty when there is none, which is RQ_OK).
- * A mask that cannot be read, or whose shape differs from the image's by more than 2 % in
- * aspect, is an error. */
+/* The mask of an image of this size as binary PGM (dst replaced; empty when there is none,
+ * which is RQ_OK). A mask that cannot be read, or whose shape differs from the image's by more
+ * than 2 % in aspect, is an error.
+ *
+ * orientation: EXIF's, 1 to 8, by which the image was turned to get that size; 1 when it stands
+ * as the file has it. The mask is taken to lie like the image, and a mask that has the shape of
+ * the file's picture instead is turned along. */
 RQ_NODISCARD rq_status rq_masks_get(rq_masks *m, rq_decoder *d, const char *image_name,
-                                    int image_width, int image_height, rq_buf *dst,
-                                    rq_err *err);
+                                    int image_width, int image_height, int orientation,
+                                    rq_buf *dst, rq_err *err);
 
 #ifdef __cplusplus
 }

@@ -5,7 +5,9 @@
 #include "pack/dataset.h"
 
 #include "common/bytes.h"
+#include "common/cpu.h"
 #include "common/file.h"
+#include "pack/decode.h"
 #include "pack/frame.h"
 #include "pack/manifest.h"
 #include "pack/shard.h"
@@ -30,7 +32,7 @@ struct rq_reader {
     rq_buf stored;
     rq_frame_coder coder;
     rq_members members;
-    rq_decoder *decoder;
+    rq_sample_decoder *decoder;
 };
 
 /* ---- opening ----------------------------------------------------------------------------- */
@@ -302,7 +304,7 @@ rq_status rq_reader_create(rq_reader **out, const rq_dataset *ds, rq_err *err)
     if (!r)
         return rq_fail(err, RQ_OOM, "out of memory for a reader");
     const rq_limits limits = rq_limits_default();
-    const rq_status st = rq_decoder_create(&r->decoder, &limits, err);
+    const rq_status st = rq_sample_decoder_create(&r->decoder, rq_cpu_detect(), &limits, err);
     if (st != RQ_OK) {
         rq_reader_destroy(&r);
         return st;
@@ -316,7 +318,7 @@ void rq_reader_destroy(rq_reader **r)
 {
     if (!*r)
         return;
-    rq_decoder_destroy(&(*r)->decoder);
+    rq_sample_decoder_destroy(&(*r)->decoder);
     rq_frame_coder_fini(&(*r)->coder);
     rq_buf_free(&(*r)->stored);
     rq_free(*r);
@@ -358,6 +360,7 @@ rq_status rq_reader_get(rq_reader *r, uint64_t i, rq_sample *sample, rq_err *err
                           .label = e->label,
                           .width = (int)e->width,
                           .height = (int)e->height,
+                          .orientation = rq_entry_orientation(e->flags),
                           .encoding = (rq_encoding)e->encoding,
                           .key = r->members.key,
                           .image = r->members.image,
@@ -369,33 +372,57 @@ rq_status rq_reader_get(rq_reader *r, uint64_t i, rq_sample *sample, rq_err *err
     return RQ_OK;
 }
 
+static rq_stored_image stored_image(const rq_sample *s)
+{
+    return (rq_stored_image){.encoding = s->encoding,
+                             .orientation = s->orientation,
+                             .width = s->width,
+                             .height = s->height,
+                             .data = s->image,
+                             .bytes = s->image_bytes};
+}
+
+// What came of something done with a sample: a failure names it.
+static rq_status conclude(const rq_reader *r, const rq_sample *sample, rq_status st,
+                          rq_err *inner, rq_err *err)
+{
+    return st == RQ_OK ? RQ_OK
+                       : blame(r, &r->ds->entries[sample->place], sample->key, inner, err);
+}
+
 rq_status rq_reader_decode(rq_reader *r, const rq_sample *sample, rq_image *img, rq_err *err)
 {
-    const rq_index_entry *e = &r->ds->entries[sample->place];
+    const rq_stored_image s = stored_image(sample);
     rq_err inner = {0};
-    rq_status st =
-        rq_frame_check_codec(sample->encoding, sample->image, sample->image_bytes, &inner);
-    if (st == RQ_OK)
-        st =
-            rq_decode(r->decoder, sample->image, sample->image_bytes, false, img, NULL, &inner);
-    if (st == RQ_OK && (img->width != sample->width || img->height != sample->height))
-        st = rq_fail(&inner, RQ_BAD_FORMAT, "the picture is %d x %d, the index says %d x %d",
-                     img->width, img->height, sample->width, sample->height);
-    return st == RQ_OK ? RQ_OK : blame(r, e, sample->key, &inner, err);
+    return conclude(r, sample, rq_sample_decode(r->decoder, &s, img, &inner), &inner, err);
+}
+
+rq_status rq_reader_decode_rgb(rq_reader *r, const rq_sample *sample, rq_image *img,
+                               rq_err *err)
+{
+    const rq_stored_image s = stored_image(sample);
+    rq_err inner = {0};
+    return conclude(r, sample, rq_sample_decode_rgb(r->decoder, &s, img, &inner), &inner, err);
+}
+
+rq_status rq_reader_dct_to_jpeg(rq_reader *r, const rq_sample *sample, rq_buf *jpeg,
+                                rq_err *err)
+{
+    const rq_stored_image s = stored_image(sample);
+    rq_err inner = {0};
+    return conclude(r, sample, rq_sample_dct_to_jpeg(r->decoder, &s, jpeg, &inner), &inner,
+                    err);
 }
 
 rq_status rq_reader_decode_mask(rq_reader *r, const rq_sample *sample, rq_image *mask,
                                 rq_err *err)
 {
-    const rq_index_entry *e = &r->ds->entries[sample->place];
     if (!sample->mask)
         return rq_fail(err, RQ_NOT_FOUND, "sample %" PRIu64 " (%s) has no mask", sample->id,
                        sample->key);
     rq_err inner = {0};
-    rq_status st = RQ_OK;
-    if (rq_codec_sniff(sample->mask, sample->mask_bytes) != RQ_CODEC_PNM)
-        st = rq_fail(&inner, RQ_BAD_FORMAT, "its mask is no binary PGM");
-    if (st == RQ_OK)
-        st = rq_decode_gray(r->decoder, sample->mask, sample->mask_bytes, mask, &inner);
-    return st == RQ_OK ? RQ_OK : blame(r, e, sample->key, &inner, err);
+    return conclude(
+        r, sample,
+        rq_sample_decode_mask(r->decoder, sample->mask, sample->mask_bytes, mask, &inner),
+        &inner, err);
 }

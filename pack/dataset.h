@@ -49,7 +49,8 @@ typedef struct rq_sample {
     uint64_t place;
     uint64_t id;
     int label;
-    int width, height;
+    int width, height; /* of the upright picture */
+    int orientation;   /* EXIF's, 1 to 8: how the stored picture is to be turned */
     rq_encoding encoding;
     const char *key;      /* tar key, NUL-terminated */
     const uint8_t *image; /* the image member's bytes */
@@ -67,9 +68,17 @@ void rq_reader_destroy(rq_reader **r);
 /* Reads, verifies and unpacks place i. BAD_CHECKSUM, BAD_FORMAT and TRUNCATED name shard, key
  * and offset and say to run `rq-pack verify`. */
 RQ_NODISCARD rq_status rq_reader_get(rq_reader *r, uint64_t i, rq_sample *sample, rq_err *err);
-/* The picture's planes. */
+/* The picture's planes, upright. */
 RQ_NODISCARD rq_status rq_reader_decode(rq_reader *r, const rq_sample *sample, rq_image *img,
                                         rq_err *err);
+/* The same as RGB or GRAY planes of full size, with smooth chroma: for looking, and for files
+ * that other programs read. */
+RQ_NODISCARD rq_status rq_reader_decode_rgb(rq_reader *r, const rq_sample *sample,
+                                            rq_image *img, rq_err *err);
+/* A `dct` sample as a JPEG file (replaced) with the same coefficients; INVALID_ARG for others.
+ */
+RQ_NODISCARD rq_status rq_reader_dct_to_jpeg(rq_reader *r, const rq_sample *sample,
+                                             rq_buf *jpeg, rq_err *err);
 /* The mask as one grey plane at its stored size; NOT_FOUND when the sample has none. */
 RQ_NODISCARD rq_status rq_reader_decode_mask(rq_reader *r, const rq_sample *sample,
                                              rq_image *mask, rq_err *err);

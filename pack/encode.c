@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a record of the source to a verified frame. Every image is decoded in full once,
-// whatever it is stored as: that is what the verdict in the report stands on. What an image
-// cannot be kept as falls back to the nearest lossless form: PNG to raw, AVIF to itself, raw
-// pixels beyond a sample's size to the source's bytes.
+// From a record of the source to a verified frame: the picture by pack/convert, then its mask,
+// its description, and all of it compressed. The picture's own trouble becomes a verdict, and
+// only what concerns the machine ends the build.
 #include "pack/encode.h"
 
+#include "ingest/avif_encode.h"
+#include "pack/convert.h"
 #include "pack/key.h"
 #include "pack/meta.h"
 
@@ -12,14 +13,11 @@
 #include <string.h>
 
 struct rq_encoder {
-    rq_encoding encoding;
-    int level;
-    rq_limits limits;
+    rq_encode_opts opts;
     rq_masks *masks; // borrowed, may be NULL
-    rq_decoder *decoder;
+    rq_converter *converter;
     rq_frame_coder coder;
-    rq_image image;
-    rq_buf pixels, mask, meta;
+    rq_buf mask, meta;
 };
 
 void rq_encoded_fini(rq_encoded *e)
@@ -53,6 +51,29 @@ static rq_status check_range(const char *option, int value, int low, int high, r
                    value);
 }
 
+// What is given must have something to act on: an option without effect is a mistake.
+static rq_status check_meaning(const rq_encode_opts *o, rq_err *err)
+{
+    const char *name = rq_encoding_name(o->encoding);
+    const bool chroma = o->chroma != RQ_CHROMA_AUTO;
+    const bool exact = o->encoding == RQ_ENCODING_PPM || o->encoding == RQ_ENCODING_RAW;
+    if (o->quality && exact)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "--quality has no meaning for `%s`, which keeps pixels exactly; leave "
+                       "it out, or use --encode dct, jpeg or avif",
+                       name);
+    if (chroma && o->encoding == RQ_ENCODING_PPM)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "--chroma has no meaning for `ppm`, whose pixels are RGB; leave it out");
+    const bool anew = o->quality || o->long_side || o->short_side;
+    if (chroma && !anew && (o->encoding == RQ_ENCODING_JPEG || o->encoding == RQ_ENCODING_DCT))
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "--chroma is about pictures that are encoded anew, and `%s` keeps them "
+                       "as they are; add --quality, --long or --short, or leave it out",
+                       name);
+    return RQ_OK;
+}
+
 rq_status rq_encode_opts_check(const rq_encode_opts *o, rq_err *err)
 {
     RQ_TRY(check_range("the encoding's number", (int)o->encoding, RQ_ENCODING_JPEG,
@@ -64,22 +85,11 @@ rq_status rq_encode_opts_check(const rq_encode_opts *o, rq_err *err)
     RQ_TRY(check_range("--speed", o->avif_speed, 0, 10, err));
     RQ_TRY(
         check_range("the chroma's number", (int)o->chroma, RQ_CHROMA_AUTO, RQ_CHROMA_444, err));
-    const bool exact = o->encoding == RQ_ENCODING_PPM || o->encoding == RQ_ENCODING_RAW;
     if (o->long_side && o->short_side)
         return rq_fail(err, RQ_INVALID_ARG,
                        "--long and --short both name a size; give one of them");
-    if (o->quality && exact)
-        return rq_fail(err, RQ_INVALID_ARG,
-                       "--quality has no meaning for `%s`, which keeps pixels exactly; leave "
-                       "it out, or use --encode dct, jpeg or avif",
-                       rq_encoding_name(o->encoding));
-#ifndef RQ_HAVE_AVIF
-    if (o->encoding == RQ_ENCODING_AVIF)
-        return rq_fail(err, RQ_UNSUPPORTED,
-                       "this build is without libavif and cannot write `avif`; install "
-                       "libavif-dev and build again, or use another --encode");
-#endif
-    return RQ_OK;
+    RQ_TRY(check_meaning(o, err));
+    return o->encoding == RQ_ENCODING_AVIF ? rq_avif_can_encode(err) : RQ_OK;
 }
 
 rq_status rq_encoder_create(rq_encoder **out, const rq_encode_opts *opts,
@@ -89,11 +99,8 @@ rq_status rq_encoder_create(rq_encoder **out, const rq_encode_opts *opts,
     rq_encoder *e = rq_calloc(1, sizeof *e);
     if (!e)
         return rq_fail(err, RQ_OOM, "out of memory for an encoder");
-    *e = (rq_encoder){.encoding = opts->encoding,
-                      .level = opts->level ? opts->level : rq_encode_level(opts->encoding),
-                      .limits = *limits,
-                      .masks = masks};
-    const rq_status st = rq_decoder_create(&e->decoder, limits, err);
+    *e = (rq_encoder){.opts = *opts, .masks = masks};
+    const rq_status st = rq_converter_create(&e->converter, opts, limits, err);
     if (st != RQ_OK)
         rq_encoder_destroy(&e);
     *out = e;
@@ -104,81 +111,24 @@ void rq_encoder_destroy(rq_encoder **e)
 {
     if (!*e)
         return;
-    rq_decoder_destroy(&(*e)->decoder);
+    rq_converter_destroy(&(*e)->converter);
     rq_frame_coder_fini(&(*e)->coder);
-    rq_image_free(&(*e)->image);
-    rq_buf_free(&(*e)->pixels);
     rq_buf_free(&(*e)->mask);
     rq_buf_free(&(*e)->meta);
     rq_free(*e);
     *e = NULL;
 }
 
-// How an image of this codec and size is kept when `wanted` was asked for.
-static rq_encoding choose_encoding(rq_encoding wanted, const rq_image_info *info)
-{
-    const uint64_t raw = (uint64_t)info->width * (uint64_t)info->height *
-                         (info->pixels == RQ_PIXELS_GRAY ? 1 : 3);
-    const bool raw_fits = raw <= RQ_MAX_RAW_BYTES - (RQ_MAX_RAW_BYTES >> 6);
-    if (wanted == RQ_ENCODING_PPM && raw_fits)
-        return RQ_ENCODING_PPM;
-    if (info->codec == RQ_CODEC_JPEG)
-        return RQ_ENCODING_JPEG;
-    return info->codec == RQ_CODEC_AVIF ? RQ_ENCODING_AVIF : RQ_ENCODING_PPM;
-}
-
-// The decoded picture as P6 or P5.
-static rq_status write_pnm(const rq_image *img, rq_buf *out, rq_err *err)
-{
-    const bool gray = img->pixels == RQ_PIXELS_GRAY;
-    const size_t w = (size_t)img->width, h = (size_t)img->height;
-    out->size = 0;
-    RQ_TRY(rq_buf_printf(out, err, "P%d\n%zu %zu\n255\n", gray ? 5 : 6, w, h));
-    const size_t head = out->size, bytes = w * h * (gray ? 1 : 3);
-    RQ_TRY(rq_buf_reserve(out, head + bytes, err));
-    uint8_t *dst = out->data + head;
-    if (gray)
-        for (size_t y = 0; y < h; y++)
-            memcpy(dst + y * w, img->plane[0].data + y * img->plane[0].stride, w);
-    else
-        rq_image_to_rgb(img, dst);
-    out->size += bytes;
-    return RQ_OK;
-}
-
-// Decodes for the verdict; *kept is what the picture will be stored as. `failure` is the
-// image's own trouble.
-static rq_status look(rq_encoder *e, const rq_record *rec, rq_image_info *info,
-                      rq_encoding *kept, rq_err *failure)
-{
-    if (rec->status != RQ_OK)
-        return rq_fail(failure, rec->status, "%s", rec->reason);
-    rq_image_info header = {0};
-    // The header alone decides between planes as coded and full RGB; a file that has no header
-    // fails in the decoder, with the better sentence.
-    *kept = e->encoding;
-    rq_err trouble = {0};
-    rq_status st = rq_probe(rec->data, rec->size, &e->limits, &header, &trouble);
-    if (st == RQ_OOM)
-        return rq_fail(failure, st, "%s", trouble.text);
-    if (st == RQ_OK)
-        *kept = choose_encoding(e->encoding, &header);
-    st = *kept == RQ_ENCODING_PPM
-             ? rq_decode_rgb(e->decoder, rec->data, rec->size, false, &e->image, info, failure)
-             : rq_decode(e->decoder, rec->data, rec->size, false, &e->image, info, failure);
-    if (st == RQ_OK && (e->image.width > RQ_MAX_SIDE || e->image.height > RQ_MAX_SIDE))
-        return rq_fail(failure, RQ_LIMIT, "a side is longer than %d pixels", RQ_MAX_SIDE);
-    return st;
-}
-
-static rq_status find_mask(rq_encoder *e, const rq_record *rec, rq_encoded *out, rq_err *err)
+static rq_status find_mask(rq_encoder *e, const rq_record *rec, const rq_converted *picture,
+                           rq_encoded *out, rq_err *err)
 {
     e->mask.size = 0;
     if (!e->masks)
         return RQ_OK;
     rq_err failure = {0};
-    const rq_status st = rq_masks_get(e->masks, e->decoder, rec->entry.name, e->image.width,
-                                      e->image.height, &e->mask, &failure);
+    const rq_status st =
+        rq_masks_get(e->masks, rq_converter_decoder(e->converter), rec->entry.name,
+                     picture->width, picture->height, picture->turned, &e->mask, &failure);
     if (st == RQ_OOM)
         return rq_fail(err, st, "%s", failure.text);
     if (st == RQ_OK)
@@ -191,49 +141,55 @@ static rq_status find_mask(rq_encoder *e, const rq_record *rec, rq_encoded *out,
     return RQ_OK;
 }
 
-static rq_status write_meta(rq_encoder *e, const rq_record *rec, const rq_image_info *info,
+static rq_status write_meta(rq_encoder *e, const rq_record *rec, const rq_converted *picture,
                             const rq_verdict *v, rq_err *err)
 {
     const rq_meta m = {.name = rec->entry.name,
                        .class_name = rec->entry.class_name,
                        .id = rec->entry.id,
-                       .width = e->image.width,
-                       .height = e->image.height,
-                       .orientation = 1,
-                       .codec = rq_codec_name(info->codec),
+                       .width = picture->width,
+                       .height = picture->height,
+                       .orientation = picture->orientation,
+                       .codec = rq_codec_name(picture->info.codec),
                        .verdict = rq_verdict_name(v->kind),
                        .notes = v->reason};
     e->meta.size = 0;
     return rq_meta_write(&m, &e->meta, err);
 }
 
+// What an encoding other than the one asked for is compressed with is its own level.
+static int level_for(const rq_encoder *e, rq_encoding kept)
+{
+    return e->opts.level && kept == e->opts.encoding ? e->opts.level : rq_encode_level(kept);
+}
+
 // The frame of a usable image. LIMIT is the image's own trouble.
 static rq_status make_frame(rq_encoder *e, const rq_record *rec, bool ambiguous,
-                            const rq_image_info *info, rq_encoding kept, rq_encoded *out,
-                            rq_err *err)
+                            const rq_converted *picture, rq_encoded *out, rq_err *err)
 {
-    rq_members m = {.image = rec->data, .image_bytes = rec->size};
+    rq_members m = {.image = picture->data, .image_bytes = picture->bytes};
     rq_key_make(m.key, rec->entry.name, rec->entry.id, ambiguous);
-    if (kept == RQ_ENCODING_PPM) {
-        RQ_TRY(write_pnm(&e->image, &e->pixels, err));
-        m.image = e->pixels.data;
-        m.image_bytes = e->pixels.size;
-    }
-    RQ_TRY(find_mask(e, rec, out, err));
+    RQ_TRY(find_mask(e, rec, picture, out, err));
     if (e->mask.size) {
         m.mask = e->mask.data;
         m.mask_bytes = e->mask.size;
     }
-    RQ_TRY(write_meta(e, rec, info, &out->verdict, err));
+    RQ_TRY(write_meta(e, rec, picture, &out->verdict, err));
     m.meta = (const char *)e->meta.data;
     m.meta_bytes = e->meta.size;
     out->entry = (rq_index_entry){.id = rec->entry.id,
                                   .label = rec->entry.label,
-                                  .width = (uint32_t)e->image.width,
-                                  .height = (uint32_t)e->image.height,
-                                  .encoding = (uint8_t)kept};
-    out->fallback = kept != e->encoding;
-    return rq_frame_encode(&e->coder, e->level, &m, &out->entry, &out->frame, err);
+                                  .width = (uint32_t)picture->width,
+                                  .height = (uint32_t)picture->height,
+                                  .encoding = (uint8_t)picture->encoding};
+    RQ_TRY(rq_frame_encode(&e->coder, level_for(e, picture->encoding), &m, &out->entry,
+                           &out->frame, err));
+    out->entry.flags |= (uint8_t)((picture->orientation - 1) << RQ_ENTRY_ORIENTATION_SHIFT);
+    out->fallback = picture->encoding != e->opts.encoding;
+    memcpy(out->fallback_reason, picture->fallback_reason, sizeof out->fallback_reason);
+    out->resized = picture->resized;
+    out->turned = picture->turned != 1;
+    return RQ_OK;
 }
 
 static void reject(rq_encoded *out, const rq_err *failure)
@@ -241,30 +197,36 @@ static void reject(rq_encoded *out, const rq_err *failure)
     rq_verdict_make(&out->verdict, failure->status, failure->text, 0, "");
     out->reason = failure->status;
     out->frame.size = 0;
-    out->fallback = false;
+}
+
+static void clear(rq_encoded *out)
+{
+    out->frame.size = out->report.size = 0;
+    out->fallback = out->resized = out->turned = out->mask_failed = false;
+    out->fallback_reason[0] = 0;
+    out->reason = RQ_OK;
 }
 
 rq_status rq_encode_record(rq_encoder *e, const rq_record *rec, bool ambiguous, rq_encoded *out,
                            rq_err *err)
 {
-    rq_image_info info = {0};
-    rq_encoding kept = e->encoding;
+    rq_converted picture = {0};
     rq_err failure = {0};
-    out->frame.size = out->report.size = 0;
-    out->fallback = out->mask_failed = false;
-    out->reason = RQ_OK;
-    rq_status st = look(e, rec, &info, &kept, &failure);
+    clear(out);
+    rq_status st = rec->status == RQ_OK
+                       ? rq_convert(e->converter, rec->data, rec->size, &picture, &failure)
+                       : rq_fail(&failure, rec->status, "%s", rec->reason);
     if (st == RQ_OK) {
-        if (!rq_codec_name_agrees(rec->entry.name, info.codec))
-            info.notes |= RQ_NOTE_EXTENSION;
-        rq_verdict_make(&out->verdict, RQ_OK, "", info.notes, rq_decoder_warning(e->decoder));
-        st = make_frame(e, rec, ambiguous, &info, kept, out, &failure);
+        if (!rq_codec_name_agrees(rec->entry.name, picture.info.codec))
+            picture.info.notes |= RQ_NOTE_EXTENSION;
+        rq_verdict_make(&out->verdict, RQ_OK, "", picture.info.notes, picture.warning);
+        st = make_frame(e, rec, ambiguous, &picture, out, &failure);
     }
     if (st == RQ_OOM || st == RQ_INTERNAL)
         return rq_fail(err, st, "'%s': %s", rec->entry.name, failure.text);
     if (st != RQ_OK)
         reject(out, &failure);
     return rq_verdict_append_json(&out->report, rec->entry.name, rec->entry.class_name,
-                                  rec->entry.label, (size_t)rec->entry.bytes, &info,
+                                  rec->entry.label, (size_t)rec->entry.bytes, &picture.info,
                                   &out->verdict, err);
 }

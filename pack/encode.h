@@ -19,7 +19,7 @@ extern "C" {
 
 /* Chroma of what is re-encoded. */
 typedef enum rq_chroma {
-    RQ_CHROMA_AUTO = 0, /* 4:2:0 for jpeg, dct and avif; as it is for ppm and raw */
+    RQ_CHROMA_AUTO = 0, /* 4:2:0 for jpeg, dct and avif; as it is for raw */
     RQ_CHROMA_KEEP,     /* the source's own sampling */
     RQ_CHROMA_420,
     RQ_CHROMA_444
@@ -31,8 +31,9 @@ typedef struct rq_encode_opts {
     int level;            /* zstd, 1..19; 0: rq_encode_level(encoding), the default */
     int long_side;        /* the longer side is reduced to this, never enlarged; 0: as it is */
     int short_side;       /* the shorter one; at most one of the two is given */
-    int quality;          /* 1..100 of what is encoded anew; 0: nothing is, or 90 */
-    rq_chroma chroma;     /* of what is encoded anew */
+    int quality;          /* 1..100, every picture is encoded anew; 0: those that a size or
+                             `avif` asks for are, at 90 */
+    rq_chroma chroma;     /* of what is encoded anew; for raw, of every YCbCr picture */
     int avif_speed;       /* libavif's 0 (slow) to 10; default 9 */
     bool exif_apply; /* pictures stand upright as their EXIF asks; default false: ignored */
 } rq_encode_opts;

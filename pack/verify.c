@@ -4,10 +4,12 @@
 // a shard whose index is damaged cannot be divided and counts as one piece of other damage.
 #include "pack/verify.h"
 
+#include "common/cpu.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/json.h"
 #include "common/pool.h"
+#include "pack/decode.h"
 #include "pack/frame.h"
 #include "pack/manifest.h"
 #include "pack/shard.h"
@@ -24,7 +26,7 @@ enum { SPAN_BYTES = 1 << 20, MAX_WORKERS = 256 };
 typedef struct worker {
     rq_buf stored;
     rq_frame_coder coder;
-    rq_decoder *decoder; // deep only
+    rq_sample_decoder *decoder; // deep only
     rq_image image;
 } worker;
 
@@ -79,15 +81,10 @@ static rq_status check_meta(const rq_members *m, const rq_index_entry *e, rq_err
 static rq_status check_picture(worker *w, const rq_members *m, const rq_index_entry *e,
                                rq_err *err)
 {
-    RQ_TRY(rq_frame_check_codec((rq_encoding)e->encoding, m->image, m->image_bytes, err));
-    RQ_TRY(rq_decode(w->decoder, m->image, m->image_bytes, false, &w->image, NULL, err));
-    if (w->image.width != (int)e->width || w->image.height != (int)e->height)
-        return rq_fail(err, RQ_BAD_FORMAT, "the picture is %d x %d, the index says %u x %u",
-                       w->image.width, w->image.height, e->width, e->height);
-    if (m->mask && rq_codec_sniff(m->mask, m->mask_bytes) != RQ_CODEC_PNM)
-        return rq_fail(err, RQ_BAD_FORMAT, "its mask is no binary PGM");
+    const rq_stored_image stored = rq_stored_image_of(e, m->image, m->image_bytes);
+    RQ_TRY(rq_sample_decode(w->decoder, &stored, &w->image, err));
     if (m->mask)
-        return rq_decode_gray(w->decoder, m->mask, m->mask_bytes, &w->image, err);
+        return rq_sample_decode_mask(w->decoder, m->mask, m->mask_bytes, &w->image, err);
     return RQ_OK;
 }
 
@@ -340,7 +337,7 @@ static rq_status start(verify *v, rq_err *err)
         return rq_fail(err, RQ_OOM, "out of memory for %d threads", v->n_workers);
     const rq_limits limits = rq_limits_default();
     for (int i = 0; i < v->n_workers && v->opts->deep; i++)
-        RQ_TRY(rq_decoder_create(&v->workers[i].decoder, &limits, err));
+        RQ_TRY(rq_sample_decoder_create(&v->workers[i].decoder, rq_cpu_detect(), &limits, err));
     return v->n_workers > 1 ? rq_pool_create(&v->pool, v->n_workers, "verify", err) : RQ_OK;
 }
 
@@ -351,7 +348,7 @@ static void stop(verify *v)
         worker *w = &v->workers[i];
         rq_buf_free(&w->stored);
         rq_frame_coder_fini(&w->coder);
-        rq_decoder_destroy(&w->decoder);
+        rq_sample_decoder_destroy(&w->decoder);
         rq_image_free(&w->image);
     }
     rq_free(v->workers);

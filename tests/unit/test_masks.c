@@ -48,7 +48,7 @@ static void write_mask(const char *path, int width, int height, const uint8_t *d
 static rq_status get(masks_fixture *f, const char *name, int width, int height)
 {
     rq_err_clear(&f->codec->err);
-    return rq_masks_get(f->masks, f->codec->decoder, name, width, height, &f->pgm,
+    return rq_masks_get(f->masks, f->codec->decoder, name, width, height, 1, &f->pgm,
                         &f->codec->err);
 }
 

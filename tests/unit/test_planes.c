@@ -49,7 +49,7 @@ static uint8_t sample_of(int pattern, int plane, int x, int y, rq_rng *r)
     case COLUMNS: // from above
         return (uint8_t)((x * 83 + plane) ^ (int)rq_rng_below(r, 2));
     default: // all planes alike: less green
-        return (uint8_t)((x * x * 3 + y * y * 5 + x * y) * 40503 >> 7);
+        return (uint8_t)((unsigned)(x * x * 3 + y * y * 5 + x * y) * 40503u >> 7);
     }
 }
 
