@@ -32,16 +32,21 @@ void rq_dct_destroy(rq_dct **d);
  * are missing): the caller then keeps the JPEG. Other errors as rq_decode. */
 RQ_NODISCARD rq_status rq_dct_encode(rq_dct *d, const uint8_t *jpeg, size_t bytes,
                                      rq_buf *payload, rq_err *err);
+/* Ascending places in the last payload at which a zstd block should end, so that data with like
+ * statistics share a Huffman table: rq_members.image_splits. Valid until d's next use. */
+const uint32_t *rq_dct_splits(const rq_dct *d, size_t *n);
 
-/* Size, pixel kind and sampling from the payload's header, everything checked against `bytes`.
- * BAD_FORMAT, LIMIT. */
+/* Size, pixel kind and sampling from the payload's header, which is checked against the limits.
+ * info->codec is UNKNOWN. BAD_FORMAT, LIMIT. */
 RQ_NODISCARD rq_status rq_dct_probe(const uint8_t *payload, size_t bytes,
                                     const rq_limits *limits, rq_image_info *info, rq_err *err);
 /* Payload to planes, as rq_decode gives them for the JPEG: YCBCR with its own sampling, GRAY,
- * or RGB. */
+ * or RGB. Everything is checked; img's content is undefined after a failure. BAD_FORMAT, LIMIT,
+ * OOM. */
 RQ_NODISCARD rq_status rq_dct_decode(rq_dct *d, const uint8_t *payload, size_t bytes,
                                      rq_image *img, rq_err *err);
-/* Payload to a JPEG file (replaced) with the same coefficients and so the same pixels. */
+/* Payload to a JPEG file (replaced) with the same coefficients and so the same pixels. The same
+ * payload gives the same bytes. As rq_dct_decode. */
 RQ_NODISCARD rq_status rq_dct_to_jpeg(rq_dct *d, const uint8_t *payload, size_t bytes,
                                       rq_buf *jpeg, rq_err *err);
 

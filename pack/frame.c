@@ -57,20 +57,37 @@ const char *rq_frame_extension(rq_encoding encoding, const uint8_t *image, size_
     return "bin";
 }
 
+static bool begins_with(const uint8_t *image, size_t bytes, const char magic[5])
+{
+    return bytes >= 4 && memcmp(image, magic, 4) == 0;
+}
+
+// What the first bytes are, by the name of an encoding; NULL when they are none of them.
+static const char *encoding_found(const uint8_t *image, size_t bytes)
+{
+    if (begins_with(image, bytes, "RQD1"))
+        return rq_encoding_name(RQ_ENCODING_DCT);
+    if (begins_with(image, bytes, "RQPL"))
+        return rq_encoding_name(RQ_ENCODING_RAW);
+    switch (rq_codec_sniff(image, bytes)) {
+    case RQ_CODEC_JPEG:
+        return rq_encoding_name(RQ_ENCODING_JPEG);
+    case RQ_CODEC_AVIF:
+        return rq_encoding_name(RQ_ENCODING_AVIF);
+    case RQ_CODEC_PNM:
+        return rq_encoding_name(RQ_ENCODING_PPM);
+    default:
+        return NULL;
+    }
+}
+
 rq_status rq_frame_check_codec(rq_encoding encoding, const uint8_t *image, size_t bytes,
                                rq_err *err)
 {
-    if (encoding == RQ_ENCODING_DCT)
-        return rq_fail(err, RQ_UNSUPPORTED, "this program cannot decode `dct` images");
-    const rq_codec expected = encoding == RQ_ENCODING_JPEG   ? RQ_CODEC_JPEG
-                              : encoding == RQ_ENCODING_AVIF ? RQ_CODEC_AVIF
-                                                             : RQ_CODEC_PNM;
-    const rq_codec found = rq_codec_sniff(image, bytes);
-    if (found != expected)
-        return rq_fail(err, RQ_BAD_FORMAT, "the index says `%s`, but the picture is %s",
-                       rq_encoding_name(encoding),
-                       found == RQ_CODEC_UNKNOWN ? "none of the known kinds"
-                                                 : rq_codec_name(found));
+    const char *says = rq_encoding_name(encoding), *found = encoding_found(image, bytes);
+    if (found == NULL || strcmp(says, found) != 0)
+        return rq_fail(err, RQ_BAD_FORMAT, "the index says `%s`, but the picture is %s", says,
+                       found == NULL ? "none of the known kinds" : found);
     return RQ_OK;
 }
 
@@ -124,22 +141,69 @@ static rq_status make_contexts(rq_frame_coder *c, bool writing, rq_err *err)
     return RQ_OK;
 }
 
-static rq_status compress(rq_frame_coder *c, int level, const void *data, size_t bytes,
-                          rq_buf *frame, rq_err *err)
+// Where blocks end: places in the content behind which statistics change.
+typedef struct cuts {
+    const uint32_t *at;
+    size_t n;
+    size_t offset; // of all of them
+} cuts;
+
+// The planes of a `dct` payload are for the Huffman coder: matches in them are chance, and cost
+// more than they save. With the smallest table and the longest minimum only runs are found.
+static size_t set_parameters(ZSTD_CCtx *cctx, int level, bool dct)
+{
+    ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
+    size_t rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
+    if (!ZSTD_isError(rc))
+        rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1);
+    if (!dct || level > 2)
+        return rc;
+    if (!ZSTD_isError(rc))
+        rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_strategy, ZSTD_fast);
+    if (!ZSTD_isError(rc))
+        rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_minMatch, 7);
+    if (!ZSTD_isError(rc))
+        rc = ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, 6);
+    return rc;
+}
+
+// data up to `end`, with the end of a block or of the frame behind it.
+static size_t compress_part(ZSTD_CCtx *cctx, ZSTD_outBuffer *out, const uint8_t *data,
+                            size_t bytes, ZSTD_EndDirective end)
+{
+    ZSTD_inBuffer in = {data, bytes, 0};
+    size_t rc, written;
+    do {
+        written = out->pos;
+        rc = ZSTD_compressStream2(cctx, out, &in, end);
+    } while (rc != 0 && !ZSTD_isError(rc) && out->pos > written);
+    return rc;
+}
+
+static rq_status compress(rq_frame_coder *c, int level, bool dct, const void *data,
+                          size_t bytes, const cuts *blocks, rq_buf *frame, rq_err *err)
 {
     RQ_TRY(make_contexts(c, true, err));
     frame->size = 0;
-    RQ_TRY(rq_buf_reserve(frame, ZSTD_compressBound(bytes), err));
-    ZSTD_CCtx_reset(c->cctx, ZSTD_reset_session_and_parameters);
-    size_t rc = ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_compressionLevel, level);
+    // A block that is cut off costs its header and at most what raw bytes cost.
+    RQ_TRY(rq_buf_reserve(frame, ZSTD_compressBound(bytes) + 16 * (blocks->n + 1), err));
+    size_t at = 0, rc = set_parameters(c->cctx, level, dct);
     if (!ZSTD_isError(rc))
-        rc = ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_checksumFlag, 1);
+        rc = ZSTD_CCtx_setPledgedSrcSize(c->cctx, bytes);
+    ZSTD_outBuffer out = {frame->data, frame->cap, 0};
+    for (size_t i = 0; !ZSTD_isError(rc) && i < blocks->n; i++) {
+        const size_t end = blocks->offset + blocks->at[i];
+        if (end <= at || end >= bytes)
+            return rq_fail(err, RQ_INTERNAL, "a block of a sample cannot end at byte %zu", end);
+        rc = compress_part(c->cctx, &out, (const uint8_t *)data + at, end - at, ZSTD_e_flush);
+        at = end;
+    }
     if (!ZSTD_isError(rc))
-        rc = ZSTD_compress2(c->cctx, frame->data, frame->cap, data, bytes);
-    if (ZSTD_isError(rc))
+        rc = compress_part(c->cctx, &out, (const uint8_t *)data + at, bytes - at, ZSTD_e_end);
+    if (rc != 0)
         return rq_fail(err, RQ_INTERNAL, "zstd could not compress %zu bytes: %s", bytes,
-                       ZSTD_getErrorName(rc));
-    frame->size = rc;
+                       ZSTD_isError(rc) ? ZSTD_getErrorName(rc) : "no room");
+    frame->size = out.pos;
     return RQ_OK;
 }
 
@@ -174,7 +238,9 @@ rq_status rq_frame_encode(rq_frame_coder *c, int level, const rq_members *m, rq_
                        rq_encoding_name((rq_encoding)e->encoding), m->image_bytes,
                        RQ_MAX_RAW_BYTES >> 20);
     RQ_TRY(build_content(&c->raw, m, e, err));
-    RQ_TRY(compress(c, level, c->raw.data, c->raw.size, frame, err));
+    const cuts blocks = {m->image_splits, m->n_image_splits, e->image_offset};
+    RQ_TRY(compress(c, level, e->encoding == RQ_ENCODING_DCT, c->raw.data, c->raw.size, &blocks,
+                    frame, err));
     RQ_TRY(compare_back(c, frame, c->raw.data, c->raw.size, err));
     e->stored_bytes = (uint32_t)frame->size;
     e->hash = rq_xxh3(frame->data, frame->size);
@@ -184,7 +250,7 @@ rq_status rq_frame_encode(rq_frame_coder *c, int level, const rq_members *m, rq_
 rq_status rq_frame_encode_end(rq_frame_coder *c, rq_buf *frame, rq_err *err)
 {
     static const uint8_t zeros[RQ_USTAR_END_BYTES];
-    return compress(c, 3, zeros, sizeof zeros, frame, err);
+    return compress(c, 3, false, zeros, sizeof zeros, &(cuts){NULL, 0, 0}, frame, err);
 }
 
 /* ---- reading ----------------------------------------------------------------------------- */

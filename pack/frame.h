@@ -18,6 +18,10 @@ typedef struct rq_members {
     char key[RQ_MAX_KEY_BYTES + 1];
     const uint8_t *image;
     size_t image_bytes;
+    /* Writing only: ascending places in the image at which a zstd block ends (rq_dct_splits).
+     */
+    const uint32_t *image_splits;
+    size_t n_image_splits;
     const uint8_t *mask; /* NULL without */
     size_t mask_bytes;
     const char *meta; /* KEY.json */
@@ -37,8 +41,8 @@ void rq_frame_coder_fini(rq_frame_coder *c);
 /* Extension of the image member: by encoding, for RAW by the P6 or P5 it begins with. */
 const char *rq_frame_extension(rq_encoding encoding, const uint8_t *image, size_t bytes);
 
-/* Whether the image begins like what its encoding says it is: raw with a PNM, jpeg with a JPEG,
- * avif with an AVIF. BAD_FORMAT; UNSUPPORTED for `dct`, which this version cannot decode. */
+/* Whether the image begins like what its encoding says it is: ppm with a PNM, jpeg with a JPEG,
+ * avif with an AVIF, dct with a payload of version 1. BAD_FORMAT. */
 RQ_NODISCARD rq_status rq_frame_check_codec(rq_encoding encoding, const uint8_t *image,
                                             size_t bytes, rq_err *err);
 
