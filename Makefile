@@ -2,7 +2,8 @@
 #
 # Everything is built out of tree: $(BUILD)/$(VARIANT)/..., and the release tools land in
 # $(BUILD)/bin. Overridable: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS BUILD VARIANT PREFIX DESTDIR
-# PKG_CONFIG PYTHON CUDA_HOME WITH_AVIF WITH_ONEDNN (auto, yes, no), V=1 to see commands.
+# PKG_CONFIG PYTHON WITH_AVIF WITH_ONEDNN WITH_CUDA (auto, yes, no), V=1 to see commands; for
+# CUDA also CUDA_HOME CUDNN_ROOT CUDA_ARCHS, see train/cuda/cuda.mk.
 
 BUILD      ?= build
 VARIANT    ?= release
@@ -39,14 +40,17 @@ RQ_DEFS += -DRQ_HAVE_ONEDNN
 PKG_LIBS += -ldnnl
 endif
 
+include train/cuda/cuda.mk
+
 # ---- flags ----------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
         -Wvla -Wformat=2 -Wundef -Wno-unused-parameter
-RQ_CPPFLAGS := -I. -D_GNU_SOURCE -DRQ_VERSION='"$(VERSION)"' $(RQ_DEFS) $(PKG_CFLAGS)
+RQ_CPPFLAGS := -I. -D_GNU_SOURCE -DRQ_VERSION='"$(VERSION)"' $(RQ_DEFS) $(PKG_CFLAGS) \
+               $(RQ_CUDA_CPPFLAGS)
 # No contraction to FMA and no -ffast-math anywhere: the same bytes on every CPU.
 RQ_CFLAGS   := -std=c11 $(WARN) -ffp-contract=off -fPIE -fopenmp
-RQ_LDFLAGS  := -pie -fopenmp
-RQ_LDLIBS   := $(PKG_LIBS) -lpthread -lm
+RQ_LDFLAGS  := -pie -fopenmp $(RQ_CUDA_LDFLAGS)
+RQ_LDLIBS   := $(PKG_LIBS) $(RQ_CUDA_LDLIBS) -lpthread -lm
 ifeq ($(VARIANT),release)
 RQ_CPPFLAGS += -D_FORTIFY_SOURCE=2
 RQ_CFLAGS   += -fstack-protector-strong
@@ -111,7 +115,7 @@ tools: $(TOOL_BINS)
 summary:
 	@echo "reliquary $(VERSION) ($(VARIANT), $$($(CC) -dumpfullversion 2>/dev/null || $(CC) -dumpversion)) ·" \
 	  "libjpeg-turbo $$($(PKG_CONFIG) --modversion libjpeg) · zstd $$($(PKG_CONFIG) --modversion libzstd) ·" \
-	  "AVIF $(HAVE_AVIF) · oneDNN $(HAVE_ONEDNN) · cmocka $(HAVE_CMOCKA)"
+	  "AVIF $(HAVE_AVIF) · oneDNN $(HAVE_ONEDNN) · CUDA $(HAVE_CUDA) · cmocka $(HAVE_CMOCKA)"
 	@echo "tools in $(if $(filter release,$(VARIANT)),$(BUILD)/bin,$(O)/bin): $(TOOLS)"
 
 deps: ## install missing Debian packages, or print the command that does
