@@ -4,10 +4,12 @@
 // few broken ones, made by the libraries and by this project's own writers, never from
 // anybody's pictures. What a target wants in front of a file is said in the target.
 #include "common/bytes.h"
+#include "common/cpu.h"
 #include "common/file.h"
 #include "common/rng.h"
 #include "ingest/codec.h"
 #include "ingest/report.h"
+#include "pack/dct.h"
 #include "pack/frame.h"
 #include "pack/index.h"
 #include "pack/manifest.h"
@@ -375,21 +377,59 @@ static const char *scratch(void)
     return path;
 }
 
-static void shard_seed(const char *name, bool ppm, bool jpeg)
+static void dct_seeds(void)
+{
+    const rq_limits limits = rq_limits_default();
+    rq_dct *d = NULL;
+    rq_buf file = {0}, payload = {0};
+    rq_err err = {0};
+    must(rq_dct_create(&d, rq_cpu_detect(), &limits, &err), &err);
+    for (size_t i = 0; i < sizeof jpegs / sizeof *jpegs; i++) {
+        make_jpeg(&jpegs[i], &file);
+        if (rq_dct_encode(d, file.data, file.size, &payload, NULL) == RQ_OK)
+            put("dct", jpegs[i].name, NULL, 0, payload.data, payload.size);
+    }
+    rq_dct_destroy(&d);
+    rq_buf_free(&file);
+    rq_buf_free(&payload);
+}
+
+/* A file of each of the encodings that hold one. */
+static void append_coded(rq_shard_writer *w)
+{
+    const rq_limits limits = rq_limits_default();
+    rq_dct *d = NULL;
+    rq_image img = {0};
+    rq_buf file = {0}, payload = {0}, scratch_bytes = {0};
+    rq_err err = {0};
+    const jpeg_seed *seed = &jpegs[3];
+    make_jpeg(seed, &file);
+    append_sample(w, 3, RQ_ENCODING_JPEG, file.data, file.size, seed->width, seed->height);
+    must(rq_dct_create(&d, rq_cpu_detect(), &limits, &err), &err);
+    must(rq_dct_encode(d, file.data, file.size, &payload, &err), &err);
+    append_sample(w, 5, RQ_ENCODING_DCT, payload.data, payload.size, seed->width, seed->height);
+    must(rq_dct_decode(d, payload.data, payload.size, &img, &err), &err);
+    must(rq_planes_encode(&img, &scratch_bytes, &payload, &err), &err);
+    append_sample(w, 4, RQ_ENCODING_RAW, payload.data, payload.size, seed->width, seed->height);
+    rq_dct_destroy(&d);
+    rq_image_free(&img);
+    rq_buf_free(&file);
+    rq_buf_free(&payload);
+    rq_buf_free(&scratch_bytes);
+}
+
+static void shard_seed(const char *name, bool ppm, bool coded)
 {
     static const char picture[] = "P6\n2 2\n255\nabcdefghijkl";
     rq_shard_writer *w;
     rq_manifest_shard info = {0};
-    rq_buf file = {0}, coded = {0};
+    rq_buf file = {0};
     rq_err err = {0};
     must(rq_shard_writer_create(&w, scratch(), &err), &err);
     if (ppm)
         append_sample(w, 0, RQ_ENCODING_PPM, picture, sizeof picture - 1, 2, 2);
-    if (jpeg) {
-        make_jpeg(&jpegs[0], &coded);
-        append_sample(w, 3, RQ_ENCODING_JPEG, coded.data, coded.size, jpegs[0].width,
-                      jpegs[0].height);
-    }
+    if (coded)
+        append_coded(w);
     if (ppm)
         append_sample(w, 2, RQ_ENCODING_PPM, picture, sizeof picture - 1, 2, 2);
     must(rq_shard_writer_finish(&w, &info, &err), &err);
@@ -397,7 +437,6 @@ static void shard_seed(const char *name, bool ppm, bool jpeg)
     put("shard", name, "\7", 1, file.data, file.size);
     const size_t n = info.samples, tail = rq_index_frame_bytes(n) + rq_table_frame_bytes(n);
     put("index", name, "\7", 1, file.data + file.size - tail, tail);
-    rq_buf_free(&coded);
     rq_buf_free(&file);
 }
 
@@ -791,8 +830,9 @@ int main(int argc, char **argv)
     avif_seeds();
     pnm_seeds();
     shard_seed("ppm", true, false);
-    shard_seed("jpeg", false, true);
+    shard_seed("coded", false, true);
     shard_seed("mixed", true, true);
+    dct_seeds();
     frame_seeds();
     archive_seeds();
     manifest_seeds();
