@@ -64,8 +64,10 @@ rq_status rq_meta_write(const rq_meta *m, rq_buf *out, rq_err *err)
                          m->width, m->height));
     if (m->orientation > 1)
         RQ_TRY(rq_buf_printf(out, err, ", \"orientation\": %d", m->orientation));
-    RQ_TRY(rq_buf_printf(out, err, ", \"codec\": \"%s\", \"verdict\": \"%s\"", m->codec,
-                         m->verdict));
+    RQ_TRY(rq_buf_printf(out, err, ", \"codec\": "));
+    RQ_TRY(rq_json_append_string(out, m->codec, err));
+    RQ_TRY(rq_buf_printf(out, err, ", \"verdict\": "));
+    RQ_TRY(rq_json_append_string(out, m->verdict, err));
     if (m->notes[0]) {
         RQ_TRY(rq_buf_printf(out, err, ", \"notes\": "));
         RQ_TRY(rq_json_append_string(out, m->notes, err));
