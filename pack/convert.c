@@ -264,7 +264,9 @@ static rq_status take_coefficients(rq_converter *c, const uint8_t *jpeg, size_t 
     out->encoding = st == RQ_OK ? RQ_ENCODING_DCT : RQ_ENCODING_JPEG;
     out->data = st == RQ_OK ? c->member.data : jpeg;
     out->bytes = st == RQ_OK ? c->member.size : bytes;
-    if (st != RQ_OK)
+    if (st == RQ_OK)
+        out->splits = rq_dct_splits(c->dct, &out->n_splits);
+    else
         snprintf(out->fallback_reason, sizeof out->fallback_reason, "%.190s", why.text);
     return RQ_OK;
 }

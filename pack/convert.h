@@ -28,6 +28,8 @@ typedef struct rq_converted {
     const uint8_t *data; /* the image member: the source's bytes, or the converter's until its
                             next use */
     size_t bytes;
+    const uint32_t *splits; /* rq_members.image_splits */
+    size_t n_splits;
     int width, height;         /* upright */
     int orientation;           /* EXIF's, still to be applied to what is stored */
     int turned;                /* EXIF's, applied in whichever way: stored or to be */

@@ -167,7 +167,10 @@ static int level_for(const rq_encoder *e, rq_encoding kept)
 static rq_status make_frame(rq_encoder *e, const rq_record *rec, bool ambiguous,
                             const rq_converted *picture, rq_encoded *out, rq_err *err)
 {
-    rq_members m = {.image = picture->data, .image_bytes = picture->bytes};
+    rq_members m = {.image = picture->data,
+                    .image_bytes = picture->bytes,
+                    .image_splits = picture->splits,
+                    .n_image_splits = picture->n_splits};
     rq_key_make(m.key, rec->entry.name, rec->entry.id, ambiguous);
     RQ_TRY(find_mask(e, rec, picture, out, err));
     if (e->mask.size) {
