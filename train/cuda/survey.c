@@ -10,23 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-rq_status rq_cuda_conv_graph(rq_dg **out, rq_dg_device *d, const rq_conv_shape *s,
-                             rq_dg_conv_kind pass, rq_err *err)
-{
-    const int64_t x[4] = {s->n, s->h, s->w, s->c}, w[4] = {s->k, s->r, s->r, s->c};
-    const int64_t y[4] = {s->n, s->oh, s->ow, s->k};
-
-    RQ_TRY(rq_dg_create(out, d, err));
-    const int tx = rq_dg_tensor(*out, s->type, x, RQ_DG_IO);
-    const int tw = rq_dg_tensor(*out, s->type, w, RQ_DG_IO);
-    const int ty = rq_dg_tensor(*out, pass == RQ_DG_FPROP ? s->out_type : s->type, y, RQ_DG_IO);
-    rq_dg_conv(*out, pass, tx, tw, ty, s->stride, s->pad);
-    const rq_status st = rq_dg_finish(*out, err);
-    if (st != RQ_OK)
-        rq_dg_destroy(out);
-    return st;
-}
-
 static bool same_shape(const rq_conv_shape *a, const rq_conv_shape *b)
 {
     return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c && a->k == b->k &&

@@ -7,7 +7,7 @@
 #ifndef RQ_TRAIN_CUDA_SURVEY_H
 #define RQ_TRAIN_CUDA_SURVEY_H
 
-#include "train/cuda/dnngraph.h"
+#include "train/cuda/convplan.h"
 #include "train/graph.h"
 
 #ifdef __cplusplus
@@ -17,14 +17,6 @@ extern "C" {
 /* Channels of the normalised image on a GPU: red, green, blue and zeros. cuDNN's kernels read
  * whole vectors of 16 bytes. */
 enum { RQ_CUDA_IMAGE_CHANNELS = 8 };
-
-/* What one convolution may take besides its tensors, by default. */
-static const size_t RQ_CUDA_WORKSPACE = (size_t)256 << 20;
-
-/* The graph of one pass of a convolution: tensor 1 is x or dx, 2 the filters or their gradient,
- * 3 is y or dy. The type of the filters is that of x. */
-RQ_NODISCARD rq_status rq_cuda_conv_graph(rq_dg **out, rq_dg_device *d, const rq_conv_shape *s,
-                                          rq_dg_conv_kind pass, rq_err *err);
 
 /* One pass of one shape of convolution. */
 typedef struct rq_conv_use {
