@@ -77,10 +77,12 @@ RQ_CFLAGS += -Werror
 endif
 
 # Number-crunching files: vectorise.
-$(O)/train/%.o $(O)/augment/%.o $(O)/ingest/res%.o $(O)/pack/planes.o: OPT := -O3
+$(O)/train/%.o $(O)/augment/%.o $(O)/ingest/res%.o $(O)/pack/planes.o $(O)/pack/dct_%.o: OPT := -O3
 ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
 $(O)/train/cpu_kernels_avx2.o: OPT := -O3 -mavx2 -Wno-psabi
 $(O)/train/cpu_kernels_avx512.o: OPT := -O3 -march=x86-64-v4
+$(O)/pack/dct_avx2.o: OPT := -O3 -mavx2 -mbmi2
+$(O)/pack/dct_avx512.o: OPT := -O3 -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
 $(O)/pack/planes_avx2.o: OPT := -O3 -mavx2
 $(O)/pack/planes_avx512.o: OPT := -O3 -march=x86-64-v4 -mavx512vbmi
 endif

@@ -3,6 +3,8 @@
 // with the blocks innermost, so that a compiler can vectorise it with whatever it has.
 #include "pack/dct_kernels.h"
 
+#include "common/cpu.h"
+
 #include <string.h>
 
 // clang-format off
@@ -187,5 +189,11 @@ const rq_dct_kernels rq_dct_kernels_c = {values_c, batch_c, transform_c};
 
 const rq_dct_kernels *rq_dct_kernels_get(unsigned cpu_flags)
 {
+#if defined(__x86_64__)
+    if ((cpu_flags & RQ_CPU_AVX2) != 0 && (cpu_flags & RQ_CPU_AVX512) != 0)
+        return &rq_dct_kernels_avx512;
+    if ((cpu_flags & RQ_CPU_AVX2) != 0)
+        return &rq_dct_kernels_avx2;
+#endif
     return &rq_dct_kernels_c;
 }
