@@ -16,6 +16,22 @@
 
 enum { FOLDER_DEPTH_MAX = 32 };
 
+bool rq_errno_is_of_file(int sys_errno)
+{
+    switch (sys_errno) {
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case EPERM:
+    case ELOOP:
+    case ENXIO:
+    case ENAMETOOLONG:
+        return true;
+    default:
+        return false;
+    }
+}
+
 typedef struct walker {
     rq_catalogue *catalogue;
     rq_walk *walk;
@@ -33,24 +49,20 @@ static rq_status add_file(walker *w, const char *name, uint64_t bytes, rq_status
                           const char *reason, rq_err *err)
 {
     rq_catalogue *c = w->catalogue;
-    if (rq_archive_stem(name) > 0)
-        w->walk->archives++;
     if (rq_archive_stem(name) > 0 || rq_is_no_image(name)) {
         c->passed_over++;
-        return RQ_OK;
+        if (rq_is_no_image(name))
+            return RQ_OK;
+        w->walk->archives++;
+        return rq_catalogue_add_archive(c, name, err);
     }
-    if (strchr(name, '/') != NULL)
-        w->walk->foldered++;
-    else
-        w->walk->loose++;
-    rq_item item = {.name = rq_text_add(&c->pool, name, strlen(name)),
-                    .bytes = bytes,
+    rq_item item = {.bytes = bytes,
                     .offset = RQ_NO_OFFSET,
                     .input = w->input,
                     .status = status,
                     .reason = reason};
-    if (item.name == NULL)
-        return rq_fail(err, RQ_OOM, "no memory for the list of images");
+    RQ_TRY(rq_catalogue_text(c, name, strlen(name), &item.name, err));
+    item.stored = item.name;
     if (status == RQ_OK && bytes > c->opts.max_member_bytes) {
         item.status = RQ_LIMIT;
         item.reason = "the file is over the size limit";
@@ -74,12 +86,15 @@ static rq_status look_at(walker *w, rq_err *err)
 {
     const char *name = w->path + w->root_length;
     struct stat st;
-    if (stat(w->path, &st) != 0)
+    if (stat(w->path, &st) != 0) {
+        if (!rq_errno_is_of_file(errno))
+            return rq_fail_errno(err, "examining %s", w->path);
         return add_file(w, name, 0, rq_status_from_errno(errno),
                         errno == ELOOP    ? "a link that leads to itself"
                         : errno == ENOENT ? "a link to a file that is not there"
                                           : "the file cannot be examined",
                         err);
+    }
     if (S_ISREG(st.st_mode))
         return add_file(w, name, (uint64_t)st.st_size, RQ_OK, NULL, err);
     if (!S_ISDIR(st.st_mode) || is_above(w, &st)) {
@@ -89,9 +104,8 @@ static rq_status look_at(walker *w, rq_err *err)
     if (w->depth == FOLDER_DEPTH_MAX)
         return rq_fail(err, RQ_LIMIT, "%s: folders are nested deeper than %d", w->path,
                        FOLDER_DEPTH_MAX);
-    const char *unused;
     if (w->depth == 1)
-        RQ_TRY(rq_catalogue_class(w->catalogue, name, strlen(name), &unused, err));
+        RQ_TRY(rq_catalogue_add_folder(w->catalogue, name, false, err));
     return walk_folder(w, &st, err);
 }
 
@@ -163,20 +177,28 @@ rq_status rq_dir_walk(rq_catalogue *c, uint32_t input, const char *root, rq_walk
     return s;
 }
 
-static rq_status read_fd(int fd, size_t max_bytes, rq_buf *buf, rq_err *err)
+/* What is wrong with the one file goes to *failure and to the text of `of_file`. */
+static rq_status read_fd(int fd, const char *path, size_t max_bytes, rq_buf *buf,
+                         rq_status *failure, rq_err *of_file, rq_err *err)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return rq_fail_errno(err, "examining the file");
+        return rq_fail_errno(err, "%s", path);
+    *failure = RQ_OK;
     if (!S_ISREG(st.st_mode))
-        return rq_fail(err, RQ_UNSUPPORTED, "not a regular file any more");
-    if (st.st_size < 0 || (uint64_t)st.st_size > max_bytes)
-        return rq_fail(err, RQ_LIMIT, "the file is over the size limit of %zu bytes",
-                       max_bytes);
+        *failure = rq_fail(of_file, RQ_UNSUPPORTED, "not a regular file any more");
+    else if (st.st_size < 0 || (uint64_t)st.st_size > max_bytes)
+        *failure = rq_fail(of_file, RQ_LIMIT, "the file is over the size limit of %zu bytes",
+                           max_bytes);
+    if (*failure != RQ_OK)
+        return RQ_OK;
     const size_t bytes = (size_t)st.st_size;
     RQ_TRY(rq_buf_reserve(buf, bytes, err));
-    RQ_TRY(rq_pread_full(fd, buf->data, bytes, 0, "file", err));
-    buf->size = bytes;
+    const rq_status s = rq_pread_full(fd, buf->data, bytes, 0, path, of_file);
+    buf->size = s == RQ_OK ? bytes : 0;
+    if (s != RQ_OK && s != RQ_TRUNCATED) /* the disk, not the file */
+        return rq_fail(err, s, "%s", of_file->text);
+    *failure = s;
     return RQ_OK;
 }
 
@@ -185,21 +207,26 @@ rq_status rq_dir_read(const char *root, const char *name, size_t max_bytes, rq_b
 {
     char path[2 * RQ_PATH_BYTES_MAX];
     rq_err local = {0};
+    rq_status s = RQ_OK;
     buf->size = 0;
-    const int n = snprintf(path, sizeof path, "%s/%s", root, name);
+    const bool absolute = name[0] == '/';
+    const int n =
+        snprintf(path, sizeof path, "%s%s%s", absolute ? "" : root, absolute ? "" : "/", name);
     if (n < 0 || (size_t)n >= sizeof path)
         return rq_fail(err, RQ_LIMIT, "%s: a path longer than it can be", root);
     /* Without O_NONBLOCK a pipe put there meanwhile would stop us for good. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
+        if (!rq_errno_is_of_file(errno))
+            return rq_fail_errno(err, "%s", path);
         *failure = rq_fail_errno(&local, "the file cannot be opened");
         struct stat st;
         if (stat(root, &st) != 0)
             return rq_fail_errno(err, "folder %s is gone", root);
     } else {
-        *failure = read_fd(fd, max_bytes, buf, &local);
+        s = read_fd(fd, path, max_bytes, buf, failure, &local, err);
         close(fd);
     }
     snprintf(reason, 256, "%.255s", local.text);
-    return RQ_OK;
+    return s;
 }

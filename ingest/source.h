@@ -71,7 +71,7 @@ typedef struct rq_source_opts {
     bool allow_truncated; /* an archive that ends early is a warning; what is whole is used */
     size_t max_member_bytes; /* larger members are rejected unread; default 64 MiB */
     uint64_t max_entries;    /* default 20,000,000 */
-    size_t max_name_bytes;   /* memory for names, all together; default 4 GiB */
+    size_t max_name_bytes;   /* memory for names, all together; default 2 GiB */
     int max_depth;           /* archives inside archives; default 2 */
     rq_log_sink log;
     const volatile sig_atomic_t *cancel; /* non-zero ends opening with CANCELLED; may be NULL */
