@@ -81,6 +81,8 @@ $(O)/train/%.o $(O)/augment/%.o $(O)/ingest/res%.o $(O)/pack/planes.o $(O)/pack/
 ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
 $(O)/train/cpu_kernels_avx2.o: OPT := -O3 -mavx2 -Wno-psabi
 $(O)/train/cpu_kernels_avx512.o: OPT := -O3 -march=x86-64-v4
+$(O)/augment/kernels_avx2.o: OPT := -O3 -mavx2
+$(O)/augment/kernels_avx512.o: OPT := -O3 -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2 -mavx512vnni
 $(O)/pack/dct_avx2.o: OPT := -O3 -mavx2 -mbmi2
 $(O)/pack/dct_avx512.o: OPT := -O3 -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
 $(O)/pack/planes_avx2.o: OPT := -O3 -mavx2
