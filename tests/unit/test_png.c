@@ -3,6 +3,7 @@
 #include "ingest_fixture.h"
 
 #include <png.h>
+#include <zlib.h>
 
 typedef struct png_spec {
     int width, height, depth, colour; /* PNG_COLOR_TYPE_ */
@@ -315,6 +316,81 @@ static void bombs_are_refused_unallocated(void **state)
     assert_true(peak_kib() - before < 32 * 1024);
 }
 
+/* A chunk of that type at byte `at` of the file. */
+static void insert_chunk(rq_buf *file, size_t at, const char *type, const void *data, size_t n)
+{
+    rq_buf out = {0};
+    uint8_t length[4], crc[4];
+    put_be32(length, (uint32_t)n);
+    assert_status(rq_buf_append(&out, file->data, at, NULL), RQ_OK);
+    assert_status(rq_buf_append(&out, length, 4, NULL), RQ_OK);
+    assert_status(rq_buf_append(&out, type, 4, NULL), RQ_OK);
+    assert_status(rq_buf_append(&out, data, n, NULL), RQ_OK);
+    put_be32(crc, png_crc(out.data + at + 4, n + 4));
+    assert_status(rq_buf_append(&out, crc, 4, NULL), RQ_OK);
+    assert_status(rq_buf_append(&out, file->data + at, file->size - at, NULL), RQ_OK);
+    rq_buf_free(file);
+    *file = out;
+}
+
+/* eXIf before and behind the picture; broken is a note and no more. */
+static void orientation_is_read(void **state)
+{
+    static const char exif[] = "II*\0\10\0\0\0\1\0\22\1\3\0\1\0\0\0\7\0\0";
+    codec_fixture *f = *state;
+    const uint8_t pixel[3] = {9, 8, 7};
+    for (int i = 0; i < 3; i++) {
+        assert_ok(rq_png_encode(pixel, 1, 1, 3, &f->file, &f->err), &f->err);
+        insert_chunk(&f->file, i == 1 ? f->file.size - 12 : 33, "eXIf", exif, i < 2 ? 22 : 12);
+        assert_ok(codec_decode(f, true), &f->err);
+        assert_int_equal(f->info.orientation, i < 2 ? 7 : 1);
+        assert_int_equal(f->info.notes, i < 2 ? RQ_NOTE_ORIENTATION : RQ_NOTE_EXIF_BROKEN);
+        assert_planes(&f->img, pixel, 3);
+    }
+}
+
+/* A stream of zeros: 1 MiB, flushed so that its bytes may be repeated. */
+static void append_zeros(rq_buf *out, int mebibytes)
+{
+    enum { MIB = 1 << 20 };
+    static uint8_t zeros[MIB], packed[4096];
+    z_stream z = {0};
+    assert_int_equal(deflateInit(&z, 9), Z_OK);
+    z.next_in = zeros;
+    z.avail_in = MIB;
+    z.next_out = packed;
+    z.avail_out = sizeof packed;
+    assert_int_equal(deflate(&z, Z_FULL_FLUSH), Z_OK);
+    const size_t n = sizeof packed - z.avail_out;
+    deflateEnd(&z);
+    assert_status(rq_buf_append(out, packed, n, NULL), RQ_OK);
+    for (int i = 1; i < mebibytes; i++) /* without the stream's two bytes of header */
+        assert_status(rq_buf_append(out, packed + 2, n - 2, NULL), RQ_OK);
+}
+
+/* Behind the last row libpng inflates on to the end of the stream, however long that is: 3 GiB
+ * from 3 MiB. The time ends it; a picture whose rows take too long likewise. */
+static void time_is_bounded(void **state)
+{
+    codec_fixture *f = *state;
+    rq_decoder *hasty;
+    rq_limits limits = f->limits;
+    rq_buf stream = {0};
+    const uint8_t pixel[3] = {9, 8, 7};
+    append_zeros(&stream, 3 << 10);
+    assert_ok(rq_png_encode(pixel, 1, 1, 3, &f->file, &f->err), &f->err);
+    f->file.size = 33;
+    assert_status(rq_buf_append(&f->file, "\0\0\0\0IEND\xAE\x42\x60\x82", 12, NULL), RQ_OK);
+    insert_chunk(&f->file, 33, "IDAT", stream.data, stream.size);
+    limits.max_cpu_seconds = 0.02;
+    assert_ok(rq_decoder_create(&hasty, &limits, &f->err), &f->err);
+    assert_status(rq_decode(hasty, f->file.data, f->file.size, false, &f->img, NULL, &f->err),
+                  RQ_LIMIT);
+    assert_non_null(strstr(f->err.text, "takes more than the limit"));
+    rq_decoder_destroy(&hasty);
+    rq_buf_free(&stream);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, codec_setup, codec_teardown)
@@ -326,6 +402,8 @@ int main(void)
         TEST(an_animation_gives_its_first_frame),
         TEST(compressed_text_stays_packed),
         TEST(bombs_are_refused_unallocated),
+        TEST(orientation_is_read),
+        TEST(time_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
