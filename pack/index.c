@@ -164,8 +164,7 @@ static rq_status check_header(const uint8_t *p, size_t n, rq_err *err)
     return RQ_OK;
 }
 
-// The ranges of one entry by itself.
-static bool entry_sound(const rq_index_entry *e)
+bool rq_index_entry_sound(const rq_index_entry *e)
 {
     const bool masked = (e->flags & RQ_ENTRY_HAS_MASK) != 0;
     const uint64_t image_end = (uint64_t)e->image_offset + e->image_bytes;
@@ -212,7 +211,7 @@ rq_status rq_index_decode(const uint8_t *data, size_t n, uint64_t file_bytes,
         rq_index_entry *e = &entries[i];
         const uint8_t *row = table + TABLE_HEADER_BYTES + i * TABLE_ENTRY_BYTES;
         if (!decode_entry(e, data + RQ_INDEX_HEADER_BYTES + i * RQ_INDEX_ENTRY_BYTES) ||
-            !entry_sound(e))
+            !rq_index_entry_sound(e))
             return rq_fail(err, RQ_BAD_FORMAT, "index entry %zu has a field out of range", i);
         if (e->offset != at || e->stored_bytes > frames_end - at)
             return rq_fail(err, RQ_BAD_FORMAT,

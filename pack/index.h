@@ -34,6 +34,8 @@ RQ_NODISCARD rq_status rq_index_encode(const rq_index_entry *entries, size_t n,
 RQ_NODISCARD rq_status rq_index_count(const uint8_t footer[RQ_TABLE_FOOTER_BYTES],
                                       uint64_t file_bytes, size_t *n, rq_err *err);
 
+/* Whether every field of an entry is in its range, by itself. */
+bool rq_index_entry_sound(const rq_index_entry *e);
 /* Decodes index and table (`data`, the last rq_index_frame_bytes(n) + rq_table_frame_bytes(n)
  * bytes of the file) into entries[n]. Checks both hashes, that the spans tile the file, that
  * table and index agree, and every field's range. BAD_CHECKSUM, BAD_FORMAT, UNSUPPORTED. */

@@ -192,6 +192,8 @@ rq_status rq_manifest_encode(const rq_manifest *m, rq_buf *out, rq_err *err)
                          ",\n  \"masks\": %" PRIu64 ",\n  \"fallbacks\": %" PRIu64 ",\n",
                          rq_encoding_name(m->encoding), m->level, m->samples, m->masks,
                          m->fallbacks));
+    if (m->lost)
+        RQ_TRY(rq_buf_printf(out, err, "  \"lost\": %" PRIu64 ",\n", m->lost));
     RQ_TRY(put_classes(m, out, err));
     RQ_TRY(put_shards(m, out, err));
     RQ_TRY(rq_buf_printf(out, err, "  \"verdicts\": {"));
@@ -258,7 +260,8 @@ static bool is_hex(const char *text, size_t digits)
     return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
-// Shards are numbered from 0 on; those of parts within their part, parts in ascending order.
+// Numbers ascend; those of parts within their part, parts in ascending order. A number may be
+// missing: a shard that was lost.
 static rq_status check_file(const rq_manifest *m, const char *file, rq_err *err)
 {
     rq_part part, before = {0};
@@ -268,7 +271,7 @@ static rq_status check_file(const rq_manifest *m, const char *file, rq_err *err)
         sound = rq_shard_file_parse(m->shards[m->n_shards - 1].file, m->name, RQ_SHARD_SUFFIX,
                                     &before, &number_before);
     const bool same_part = m->n_shards && part.index == before.index;
-    sound = sound && number == (same_part ? number_before + 1 : 0) &&
+    sound = sound && (!same_part || number > number_before) &&
             (m->n_shards == 0 || (part.count == before.count && part.index >= before.index));
     if (m->part.count)
         sound = sound && part.index == m->part.index && part.count == m->part.count;
@@ -384,6 +387,8 @@ static rq_status parse_fields(rq_manifest *m, const cJSON *root, rq_err *err)
     RQ_TRY(get_u64(root, "samples", &m->samples, err));
     RQ_TRY(get_u64(root, "masks", &m->masks, err));
     RQ_TRY(get_u64(root, "fallbacks", &m->fallbacks, err));
+    if (cJSON_GetObjectItemCaseSensitive(root, "lost"))
+        RQ_TRY(get_u64(root, "lost", &m->lost, err));
     RQ_TRY(parse_lists(m, root, err));
     RQ_TRY(get_object(root, "verdicts", &sub, err));
     for (int k = 0; k < RQ_VERDICT_COUNT; k++)

@@ -50,6 +50,7 @@ typedef struct rq_manifest {
     int level;            /* 0: not known */
     rq_settings settings; /* all that the bytes depend on; empty when not known */
     uint64_t samples, masks, fallbacks;
+    uint64_t lost; /* samples that a repair could not read any more */
     uint64_t verdicts[RQ_VERDICT_COUNT];
     char **classes;
     size_t n_classes, cap_classes;

@@ -10,15 +10,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static rq_status read_length(rq_shard *s, rq_err *err)
+{
+    struct stat st;
+    if (fstat(s->fd, &st) != 0)
+        return rq_fail_errno(err, "cannot examine '%s'", s->path);
+    if (!S_ISREG(st.st_mode))
+        return rq_fail(err, RQ_BAD_FORMAT, "shard '%s' is not a regular file", s->path);
+    s->bytes = (uint64_t)st.st_size;
+    return RQ_OK;
+}
+
+rq_status rq_shard_open_raw(rq_shard *s, const char *path, rq_err *err)
+{
+    *s = (rq_shard){.fd = -1, .path = rq_strdup(path)};
+    if (!s->path)
+        return rq_fail(err, RQ_OOM, "out of memory opening '%s'", path);
+    s->name = rq_path_base(s->path);
+    s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe must not stop us for good
+    const rq_status st = s->fd < 0 ? rq_fail_errno(err, "cannot open the shard '%s'", path)
+                                   : read_length(s, err);
+    if (st != RQ_OK)
+        rq_shard_close(s);
+    return st;
+}
+
 static rq_status read_footer(rq_shard *s, rq_err *err)
 {
     uint8_t footer[RQ_TABLE_FOOTER_BYTES];
-    struct stat st;
-    if (fstat(s->fd, &st) != 0)
-        return rq_fail_errno(err, "cannot examine it");
-    if (!S_ISREG(st.st_mode))
-        return rq_fail(err, RQ_BAD_FORMAT, "it is not a regular file");
-    s->bytes = (uint64_t)st.st_size;
     if (s->bytes < sizeof footer)
         return rq_fail(err, RQ_TRUNCATED, "it has only %llu bytes",
                        (unsigned long long)s->bytes);
@@ -28,21 +47,14 @@ static rq_status read_footer(rq_shard *s, rq_err *err)
 
 rq_status rq_shard_open(rq_shard *s, const char *path, rq_err *err)
 {
-    *s = (rq_shard){.fd = -1, .path = rq_strdup(path)};
-    if (!s->path)
-        return rq_fail(err, RQ_OOM, "out of memory opening '%s'", path);
-    s->name = rq_path_base(s->path);
-    s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe must not stop us for good
-    if (s->fd < 0) {
-        const rq_status st = rq_fail_errno(err, "cannot open the shard '%s'", path);
-        rq_shard_close(s);
-        return st;
-    }
+    RQ_TRY(rq_shard_open_raw(s, path, err));
     rq_err inner = {0};
     const rq_status st = read_footer(s, &inner);
     if (st != RQ_OK) {
-        rq_fail(err, st, "shard '%s': %s; restore this file from a copy or pack again", path,
-                inner.text);
+        rq_fail(err, st,
+                "shard '%s': %s; `rq-pack repair` finds what is whole in it, or restore the "
+                "file from a copy",
+                path, inner.text);
         rq_shard_close(s);
     }
     return st;
@@ -61,8 +73,10 @@ rq_status rq_shard_load(rq_shard *s, rq_index_entry *entries, rq_err *err)
         st = rq_index_decode(tail, s->count, s->bytes, entries, &s->tail, &inner);
     rq_free(tail);
     if (st != RQ_OK)
-        rq_fail(err, st, "shard '%s': %s; restore this file from a copy or pack again", s->path,
-                inner.text);
+        rq_fail(err, st,
+                "shard '%s': %s; `rq-pack repair` finds what is whole in it, or restore the "
+                "file from a copy",
+                s->path, inner.text);
     return st;
 }
 

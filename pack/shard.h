@@ -23,6 +23,8 @@ typedef struct rq_shard {
 /* Opens the file and reads its last bytes: bytes and count are known, and count is possible for
  * a file of that length, so that memory for it may be allocated. Messages name the file. */
 RQ_NODISCARD rq_status rq_shard_open(rq_shard *s, const char *path, rq_err *err);
+/* Opens the file whatever it holds: only name, descriptor and length are known. */
+RQ_NODISCARD rq_status rq_shard_open_raw(rq_shard *s, const char *path, rq_err *err);
 /* Reads and checks index and seek table; entries has room for s->count. */
 RQ_NODISCARD rq_status rq_shard_load(rq_shard *s, rq_index_entry *entries, rq_err *err);
 /* Zeroed or closed is fine (fd 0 with path NULL counts as closed). */

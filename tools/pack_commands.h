@@ -4,6 +4,8 @@
 #define RQ_TOOLS_PACK_COMMANDS_H
 
 int rq_pack_build(int argc, char **argv);
+int rq_pack_merge(int argc, char **argv);
+int rq_pack_repair(int argc, char **argv);
 int rq_pack_verify(int argc, char **argv);
 int rq_pack_ls(int argc, char **argv);
 int rq_pack_cat(int argc, char **argv);

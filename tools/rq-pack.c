@@ -9,7 +9,9 @@ int main(int argc, char **argv)
 {
     static const rq_cli_command commands[] = {
         {"build", "pack folders or archives of images into a dataset", rq_pack_build},
+        {"merge", "join the parts that build --part has packed", rq_pack_merge},
         {"verify", "check every byte of a dataset or shard", rq_pack_verify},
+        {"repair", "rebuild a lost index, seek table or manifest", rq_pack_repair},
         {"ls", "list the samples", rq_pack_ls},
         {"cat", "write one sample's image to stdout", rq_pack_cat},
         {"unpack", "write the images back to files", rq_pack_unpack},
