@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sniffing, PNM, limits, grey decoding, running out of memory at every allocation, and a sweep
-// over hostile files where there are some ($RQ_FIXTURES/odd).
+// Sniffing, PNM, limits, grey decoding, and running out of memory at every allocation. Files
+// that others found to be unusual are in test_odd.
 #include "ingest_fixture.h"
 
 static rq_codec sniff(const char *bytes, size_t n)
@@ -172,58 +172,6 @@ static void no_memory_at_any_point(void **state)
     free(pixels);
 }
 
-static size_t n_swept;
-
-static void sweep(codec_fixture *f, const char *dir)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    while (d != NULL && (e = readdir(d)) != NULL) {
-        char path[4096];
-        struct stat st;
-        snprintf(path, sizeof path, "%.3000s/%.255s", dir, e->d_name);
-        if (e->d_name[0] == '.' || stat(path, &st) != 0)
-            continue;
-        if (S_ISDIR(st.st_mode)) {
-            sweep(f, path);
-            continue;
-        }
-        rq_err_clear(&f->err);
-        assert_ok(rq_file_read(path, (size_t)64 << 20, &f->file, &f->err), &f->err);
-        n_swept++;
-        rq_image_info info;
-        rq_err err = {0};
-        const rq_status probed = rq_probe(f->file.data, f->file.size, &f->limits, &info, &err);
-        assert_int_equal(probed == RQ_OK, err.text[0] == '\0');
-        const rq_status decoded = decode_prefix(f, f->file.size, false);
-        if (decoded == RQ_OK) { /* the header promised what came */
-            assert_int_equal(probed, RQ_OK);
-            assert_int_equal(info.width, f->img.width);
-            assert_int_equal(info.height, f->img.height);
-            assert_int_equal(info.pixels, f->img.pixels);
-            assert_int_equal(info.sub_x, f->img.sub_x);
-            assert_int_equal(info.sub_y, f->img.sub_y);
-        }
-        if (f->file.size < 20000)
-            (void)decode_prefix(f, f->file.size / 2, false);
-    }
-    if (d != NULL)
-        closedir(d);
-}
-
-static void hostile_files_do_no_harm(void **state)
-{
-    const char *fixtures = getenv("RQ_FIXTURES");
-    char dir[3000];
-    snprintf(dir, sizeof dir, "%.2900s/odd", fixtures != NULL ? fixtures : "");
-    if (fixtures == NULL || access(dir, R_OK) != 0) {
-        print_message("no hostile files: $RQ_FIXTURES/odd is not there\n");
-        skip();
-    }
-    sweep(*state, dir);
-    assert_true(n_swept > 0);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, codec_setup, codec_teardown)
@@ -234,7 +182,6 @@ int main(void)
         TEST(pnm_is_read_strictly),
         TEST(grey_is_luma),
         TEST(no_memory_at_any_point),
-        TEST(hostile_files_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
