@@ -173,24 +173,33 @@ static rq_status count(const request *q, finding *f, rq_err *err)
 
 /* ---- verdict ----------------------------------------------------------------------------- */
 
+/* Where people read: results are JSON on stdout when that was asked for. */
+static FILE *people(void)
+{
+    return rq_cli.json ? stderr : stdout;
+}
+
 static void compare_checksum(const request *q, finding *f)
 {
+    FILE *to = people();
     if (f->md5[0] == '\0')
         return;
-    printf("  %" PRIu64 " bytes, md5 %s\n", f->bytes, f->md5);
+    fprintf(to, "  %" PRIu64 " bytes, md5 %s\n", f->bytes, f->md5);
     if (q->md5 != NULL) {
         f->mismatch = strcasecmp(q->md5, f->md5) != 0;
-        printf(f->mismatch ? "  MISMATCH: %s was asked for\n" : "  matches --md5\n", q->md5);
+        fprintf(to, f->mismatch ? "  MISMATCH: %s was asked for\n" : "  matches --md5\n",
+                q->md5);
     } else if (f->by_md5 != NULL) {
-        printf("  this is the official %s, ImageNet 2012 %s, every byte\n", f->by_md5->name,
-               f->by_md5->what);
+        fprintf(to, "  this is the official %s, ImageNet 2012 %s, every byte\n",
+                f->by_md5->name, f->by_md5->what);
     } else if (f->by_name != NULL) {
         f->mismatch = true;
-        printf("  MISMATCH: the official %s has md5 %s; this file is damaged, incomplete or "
-               "another one\n",
-               f->by_name->name, f->by_name->md5);
+        fprintf(to,
+                "  MISMATCH: the official %s has md5 %s; this file is damaged, incomplete or "
+                "another one\n",
+                f->by_name->name, f->by_name->md5);
     } else {
-        printf("  not one of the official archives\n");
+        fprintf(to, "  not one of the official archives\n");
     }
 }
 
@@ -213,16 +222,17 @@ static rq_split expected_split(const request *q, const finding *f)
 
 static void compare_counts(const request *q, finding *f)
 {
+    FILE *to = people();
     char a[32], b[32];
     if (!f->counted)
         return;
-    printf("  %s images", rq_format_count(a, f->images));
+    fprintf(to, "  %s images", rq_format_count(a, f->images));
     if (f->labelled)
-        printf(", %s classes of %" PRIu64 " to %" PRIu64 " images",
-               rq_format_count(b, (uint64_t)f->classes), f->least, f->most);
+        fprintf(to, ", %s classes of %" PRIu64 " to %" PRIu64 " images",
+                rq_format_count(b, (uint64_t)f->classes), f->least, f->most);
     else
-        printf(", no labels");
-    printf("\n");
+        fprintf(to, ", no labels");
+    fprintf(to, "\n");
     const rq_split split = expected_split(q, f);
     for (size_t i = 0; i < sizeof official / sizeof *official; i++) {
         if (official[i].split != split)
@@ -232,12 +242,30 @@ static void compare_counts(const request *q, finding *f)
             (!f->labelled || (f->classes == official[i].classes &&
                               f->least == official[i].least && f->most == official[i].most));
         f->mismatch = f->mismatch || !same;
-        printf("  %s: ImageNet's %s split has %s images, %d classes of %" PRIu64 " to %" PRIu64
-               "\n",
-               same ? "complete" : "MISMATCH", rq_split_name(split),
-               rq_format_count(a, official[i].images), official[i].classes, official[i].least,
-               official[i].most);
+        fprintf(to,
+                "  %s: ImageNet's %s split has %s images, %d classes of %" PRIu64 " to %" PRIu64
+                "\n",
+                same ? "complete" : "MISMATCH", rq_split_name(split),
+                rq_format_count(a, official[i].images), official[i].classes, official[i].least,
+                official[i].most);
     }
+}
+
+static void print_json(const finding *f, bool first)
+{
+    rq_buf path = {0};
+    const bool named = rq_json_append_string(&path, f->path, NULL) == RQ_OK;
+    printf("%s\n  {\"path\": %s, \"official\": %s%s%s", first ? "" : ",",
+           named ? (const char *)path.data : "null", f->by_md5 ? "\"" : "",
+           f->by_md5 ? f->by_md5->name : "null", f->by_md5 ? "\"" : "");
+    if (f->md5[0] != '\0')
+        printf(", \"bytes\": %" PRIu64 ", \"md5\": \"%s\"", f->bytes, f->md5);
+    if (f->counted)
+        printf(", \"images\": %" PRIu64 ", \"classes\": %d, \"least\": %" PRIu64
+               ", \"most\": %" PRIu64,
+               f->images, f->classes, f->least, f->most);
+    printf(", \"mismatch\": %s}", f->mismatch ? "true" : "false");
+    rq_buf_free(&path);
 }
 
 static rq_status verify_one(const request *q, finding *f, rq_err *err)
@@ -246,7 +274,7 @@ static rq_status verify_one(const request *q, finding *f, rq_err *err)
     for (size_t i = 0; i < sizeof known_files / sizeof *known_files; i++)
         if (strcasecmp(known_files[i].name, base) == 0)
             f->by_name = &known_files[i];
-    printf("%s\n", f->path);
+    fprintf(people(), "%s\n", f->path);
     RQ_TRY(checksum(q, f, err));
     compare_checksum(q, f);
     RQ_TRY(count(q, f, err));
@@ -297,12 +325,18 @@ int rq_ingest_verify(int argc, char **argv)
     if (code >= 0)
         return code;
     bool mismatch = false;
-    for (int i = 1; i <= n_args; i++) {
+    rq_err err = {0};
+    if (rq_cli.json)
+        printf("[");
+    for (int i = 1; i <= n_args && err.status == RQ_OK; i++) {
         finding f = {.path = argv[i]};
-        rq_err err = {0};
-        if (verify_one(&q, &f, &err) != RQ_OK)
-            return rq_cli_fail(&err);
+        if (verify_one(&q, &f, &err) == RQ_OK && rq_cli.json)
+            print_json(&f, i == 1);
         mismatch = mismatch || f.mismatch;
     }
+    if (rq_cli.json)
+        printf("\n]\n");
+    if (err.status != RQ_OK)
+        return rq_cli_fail(&err);
     return mismatch ? rq_status_exit_code(RQ_BAD_CHECKSUM) : 0;
 }

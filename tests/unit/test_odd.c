@@ -198,6 +198,8 @@ static void decode_both_ways(codec_fixture *f, const rq_buf *file, outcome *o)
          probed.pixels != f->img.pixels || probed.sub_x != f->img.sub_x ||
          probed.sub_y != f->img.sub_y || probed.memory == 0))
         complain(o, "the header promised something else");
+    if (o->codec != RQ_CODEC_JPEG) /* others come as RGB or grey anyway */
+        return;
     rq_err_clear(&f->err);
     const rq_status rgb =
         rq_decode_rgb(f->decoder, file->data, file->size, false, &f->img, &f->info, &f->err);
