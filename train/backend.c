@@ -6,6 +6,9 @@
 #include "common/mem.h"
 #include "common/pool.h"
 #include "train/backend_ops.h"
+#ifdef RQ_HAVE_CUDA
+#include "train/cuda/backend_cuda.h"
+#endif
 
 #include <string.h>
 
@@ -23,7 +26,11 @@ static rq_status pick(const rq_ops **ops, const char *name, rq_err *err)
     } else if (strcmp(name, "cpu") == 0) {
         *ops = &rq_ops_cpu;
     } else if (strcmp(name, "cuda") == 0) {
+#ifdef RQ_HAVE_CUDA
+        return rq_cuda_unusable(err);
+#else
         return rq_fail(err, RQ_DEVICE, "this build has no CUDA backend; use --backend cpu");
+#endif
     } else {
         return rq_fail(err, RQ_INVALID_ARG, "unknown backend '%s'; use cpu, ref or auto", name);
     }

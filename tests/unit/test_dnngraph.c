@@ -284,9 +284,6 @@ static void filters_hold(void **state)
     const size_t n_all = count_plans(g, (size_t)1 << 40, 0, &all);
     const size_t n_small = count_plans(g, 0, 0, &small);
     const size_t n_calm = count_plans(g, (size_t)1 << 40, RQ_DG_NO_NONDETERMINISTIC, &calm);
-    printf("%zu %zu %zu l%d f%d r%d t%d s%zu; %d %d %d %d\n", n_all, n_small, n_calm,
-           all.listed, all.forbidden, all.refused, all.too_large, all.smallest_workspace,
-           small.listed, small.refused, small.too_large, (int)small.smallest_workspace);
     assert_true(n_all > 10);
     assert_int_equal(n_all, all.listed - all.refused);
     assert_int_equal(all.forbidden + all.too_large, 0);

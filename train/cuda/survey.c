@@ -152,3 +152,25 @@ rq_status rq_survey_largest_batch(const rq_model *model, const rq_survey_step *s
     *batch = fits * multiple;
     return RQ_OK;
 }
+
+rq_status rq_survey_check_memory(const rq_model *model, const rq_survey_step *step,
+                                 size_t workspace, size_t bytes, rq_err *err)
+{
+    const double gib = 1.0 / (1 << 30);
+    rq_survey_memory m;
+    int batch;
+
+    RQ_TRY(rq_survey_step_add(NULL, model, step, workspace, &m, err));
+    if (m.total <= bytes)
+        return RQ_OK;
+    RQ_TRY(rq_survey_largest_batch(model, step, workspace, bytes, 8, &batch, err));
+    if (batch == 0)
+        return rq_fail(err, RQ_OOM,
+                       "a batch of %d images needs %.1f GiB of the GPU, which has %.1f, and no "
+                       "batch fits; use a smaller network or smaller views",
+                       step->batch, (double)m.total * gib, (double)bytes * gib);
+    return rq_fail(err, RQ_OOM,
+                   "a batch of %d images needs %.1f GiB of the GPU, which has %.1f; the "
+                   "largest that fits is %d",
+                   step->batch, (double)m.total * gib, (double)bytes * gib, batch);
+}

@@ -66,6 +66,10 @@ RQ_NODISCARD rq_status rq_survey_largest_batch(const rq_model *model,
                                                size_t bytes, int multiple, int *batch,
                                                rq_err *err);
 
+/* OOM unless the step fits into `bytes`; the sentence names the largest batch that does. */
+RQ_NODISCARD rq_status rq_survey_check_memory(const rq_model *model, const rq_survey_step *step,
+                                              size_t workspace, size_t bytes, rq_err *err);
+
 #ifdef __cplusplus
 }
 #endif
