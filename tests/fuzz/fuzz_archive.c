@@ -11,7 +11,7 @@
 
 #include <zstd.h>
 
-enum { CHECKSUMS = 1, COMPRESS = 2, NESTED = 4, BLOCK = 512, MAX_BYTES = 1 << 16 };
+enum { CHECKSUMS = 1, COMPRESS = 2, TRUNCATED = 4, BLOCK = 512, MAX_BYTES = 1 << 16 };
 
 static uint64_t octal(const uint8_t *text, size_t n)
 {
@@ -114,7 +114,8 @@ static void check_source(const char *path, unsigned choice)
     rq_source_opts_default(&opts);
     opts.max_member_bytes = 1 << 20;
     opts.max_entries = 10000;
-    opts.layout = choice & NESTED ? RQ_LAYOUT_TAR_OF_TARS : RQ_LAYOUT_AUTO;
+    opts.layout = (rq_layout)((choice >> 3) % RQ_LAYOUT_COUNT);
+    opts.allow_truncated = (choice & TRUNCATED) != 0;
     const char *paths[] = {path};
     if (fuzz_status(rq_source_open(&src, paths, 1, &opts, &err), &err) == RQ_OK) {
         bool whole, again;

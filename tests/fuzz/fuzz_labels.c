@@ -6,6 +6,7 @@
 // kind.
 #include "fuzz.h"
 
+#include "ingest/labels.h"
 #include "ingest/matfile.h"
 #include "ingest/rows.h"
 
@@ -62,6 +63,48 @@ static void check_table(const uint8_t *data, size_t size)
     FUZZ_HOLDS(size > 0 || s != RQ_OK);
 }
 
+static void check_classes(const rq_class_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        FUZZ_HOLDS(l->names[i] != NULL && l->names[i][0] != '\0');
+    FUZZ_HOLDS(rq_class_list_at(l, -1) == NULL && rq_class_list_at(l, (int)l->n + 1) == NULL);
+}
+
+static void check_labels(rq_labels *l)
+{
+    static const char *const images[] = {"a/1.jpg", "ILSVRC2012_val_00000002.JPEG", "1.png"};
+    const size_t n = rq_labels_count(l);
+    if (rq_labels_by_place(l)) {
+        for (size_t i = 0; i < n; i++)
+            FUZZ_HOLDS(rq_labels_at(l, i) != NULL);
+        return;
+    }
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
+        const char *class = rq_labels_find(l, images[i]);
+        FUZZ_HOLDS(class == NULL || class[0] != '\0');
+    }
+    FUZZ_HOLDS(rq_labels_unused(l) <= n);
+    if (rq_labels_classes(l) != NULL)
+        check_classes(rq_labels_classes(l));
+}
+
+static void check_file(const uint8_t *data, size_t size)
+{
+    fuzz_file f = fuzz_file_make(data, size);
+    rq_class_list classes = {0};
+    rq_labels *labels = NULL;
+    rq_err one = {0}, two = {0};
+    const rq_status s = fuzz_status(rq_class_list_read(&classes, f.path, &one), &one);
+    if (s == RQ_OK)
+        check_classes(&classes);
+    if (fuzz_status(rq_labels_open(&labels, f.path, s == RQ_OK ? &classes : NULL, &two),
+                    &two) == RQ_OK)
+        check_labels(labels);
+    rq_labels_close(&labels);
+    rq_class_list_free(&classes);
+    fuzz_file_close(&f);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
@@ -69,6 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *copy = fuzz_copy(data + 1, size - 1);
     if (data[0] == 2)
         check_table(copy, size - 1);
+    else if (data[0] == 3)
+        check_file(copy, size - 1);
     else
         check_text(copy, size - 1, data[0] == 1 ? RQ_ROWS_NAMES : RQ_ROWS_AUTO);
     free(copy);

@@ -435,6 +435,9 @@ static void shard_seed(const char *name, bool ppm, bool coded)
     must(rq_shard_writer_finish(&w, &info, &err), &err);
     read_back(scratch(), &file);
     put("shard", name, "\7", 1, file.data, file.size);
+    put("salvage", name, "\7", 1, file.data, file.size);
+    put("salvage", name[0] == 'm' ? "no-end" : "no-index", "\4", 1, file.data,
+        file.size - (name[0] == 'm' ? 9 : 200));
     const size_t n = info.samples, tail = rq_index_frame_bytes(n) + rq_table_frame_bytes(n);
     put("index", name, "\7", 1, file.data + file.size - tail, tail);
     rq_buf_free(&file);
@@ -516,7 +519,7 @@ static void nested_seed(void)
     must(rq_buf_append(&out, NULL, 1024, &err), &err);
     put("archive", "tar-of-tars", "\1", 1, out.data, out.size);
     put("archive", "tar-of-tars-compressed", "\3", 1, out.data, out.size);
-    put("archive", "tar-of-tars-wanted", "\5", 1, out.data, out.size);
+    put("archive", "tar-of-tars-wanted", "\31", 1, out.data, out.size);
     rq_buf_free(&tar);
     rq_buf_free(&out);
 }
@@ -669,6 +672,31 @@ static void make_table(rq_buf *out)
     rq_buf_free(&cell);
 }
 
+/* A devkit as it is handed out: meta.mat and a ground truth in an archive. */
+static void devkit_seed(const char *head, size_t head_bytes, const rq_buf *table)
+{
+    static const char folder[] = "ILSVRC2012_devkit_t12/data/";
+    static const char truth[] = "2\n1\n2\n";
+    uint8_t block[RQ_USTAR_BLOCK];
+    char name[100];
+    rq_buf tar = {0};
+    rq_err err = {0};
+    const size_t bytes = head_bytes + table->size;
+    snprintf(name, sizeof name, "%smeta.mat", folder);
+    must(rq_ustar_header(block, name, bytes, &err), &err);
+    must(rq_buf_append(&tar, block, sizeof block, &err), &err);
+    must(rq_buf_append(&tar, head, head_bytes, &err), &err);
+    must(rq_buf_append(&tar, table->data, table->size, &err), &err);
+    must(rq_buf_append(&tar, NULL, rq_round_up(bytes, 512) - bytes, &err), &err);
+    snprintf(name, sizeof name, "%sILSVRC2012_validation_ground_truth.txt", folder);
+    must(rq_ustar_header(block, name, sizeof truth - 1, &err), &err);
+    must(rq_buf_append(&tar, block, sizeof block, &err), &err);
+    must(rq_buf_append(&tar, truth, sizeof truth - 1, &err), &err);
+    must(rq_buf_append(&tar, NULL, 512 - (sizeof truth - 1) + 1024, &err), &err);
+    put("labels", "devkit-archive", "\3", 1, tar.data, tar.size);
+    rq_buf_free(&tar);
+}
+
 static void table_seeds(void)
 {
     enum { MATRIX = 14, COMPRESSED = 15 };
@@ -682,6 +710,7 @@ static void table_seeds(void)
     make_table(&table);
     element(&plain, MATRIX, table.data, table.size);
     put("labels", "devkit-plain", head, sizeof head, plain.data, plain.size);
+    devkit_seed(head + 1, sizeof head - 1, &plain);
     uLongf bytes = compressBound(plain.size);
     uint8_t tag[8];
     must(rq_buf_reserve(&file, bytes, &err), &err);
@@ -713,6 +742,10 @@ static void label_seeds(void)
                "\xEF\xBB\xBF"
                "a.jpg 490\nb.jpg 361\n");
     put_choice("labels", "numbers", 0, "490\n361\n171\n");
+    put_choice("labels", "kaggle-file", 3,
+               "ImageId,PredictionString\nILSVRC2012_val_00000002,n03995372 85 1 499 272 \n");
+    put_choice("labels", "synset-words", 3, "n01440764 tench, Tinca\nn01443537 goldfish\n");
+    put_choice("labels", "numbers-file", 3, "1\n0\n1\n");
     put_choice("labels", "synsets", 1, "n01440764 tench, Tinca tinca\nn01443537 goldfish\n");
     table_seeds();
 }
