@@ -37,6 +37,26 @@ static void outcome_decides_the_kind(void **state)
     }
 }
 
+/* Each note has one name, which leads back to it, and only some change the verdict. */
+static void notes_have_names(void **state)
+{
+    for (unsigned bit = 1; bit <= RQ_NOTE_TURNED; bit <<= 1) {
+        rq_verdict v;
+        assert_int_equal(rq_note_from_name(rq_note_name(bit)), bit);
+        assert_true(rq_note_meaning(bit)[0] != '\0');
+        rq_verdict_make(&v, RQ_OK, "", bit, "");
+        assert_int_equal(v.kind, bit == RQ_NOTE_CODEC_WARNING ? RQ_VERDICT_WARNED
+                                 : rq_note_fixes(bit)         ? RQ_VERDICT_FIXED
+                                                              : RQ_VERDICT_OK);
+        if (rq_note_fixes(bit))
+            assert_string_equal(v.reason, rq_note_meaning(bit));
+    }
+    assert_string_equal(rq_note_name(1u << 31), "unknown");
+    assert_string_equal(rq_note_meaning(0), "");
+    assert_int_equal(rq_note_from_name("unknown"), 0);
+    assert_false(rq_note_fixes(1u << 31));
+}
+
 static void long_reasons_are_cut(void **state)
 {
     char text[1000];
@@ -92,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outcome_decides_the_kind),
+        cmocka_unit_test(notes_have_names),
         cmocka_unit_test(long_reasons_are_cut),
         cmocka_unit_test(a_line_is_one_json_object),
     };
