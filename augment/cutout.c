@@ -46,37 +46,47 @@ static void mask_line(rq_cutout *c, const rq_plane *mask, int row, float frac)
     c->line[mask->width] = c->line[mask->width - 1];
 }
 
-static rq_status make_room(rq_cutout *c, int plane, const rq_window *window,
+static rq_status make_room(rq_cutout *c, int plane, int end, const rq_window *window,
                            const rq_plane *mask, rq_err *err)
 {
-    const size_t w = (size_t)window->w;
-    RQ_TRY(
-        rq_grow((void **)&c->copy[plane], &c->copy_cap[plane], w * (size_t)window->h, 1, err));
+    const size_t w = (size_t)window->w, line = (size_t)mask->width + RQ_MASK_SLACK;
+    size_t bytes;
+    if (!rq_mul_size(&bytes, rq_round_up(w, RQ_ALIGN), (size_t)window->h))
+        return rq_fail(err, RQ_LIMIT, "mask: a window of %dx%d is too large", window->w,
+                       window->h);
+    for (int i = plane; i < end; i++)
+        RQ_TRY(rq_grow((void **)&c->copy[i], &c->copy_cap[i], bytes, 1, err));
     RQ_TRY(rq_grow((void **)&c->first, &c->first_cap, w, sizeof *c->first, err));
     RQ_TRY(rq_grow((void **)&c->frac, &c->frac_cap, w, sizeof *c->frac, err));
-    return rq_grow((void **)&c->line, &c->line_cap, (size_t)mask->width + 1, sizeof *c->line,
-                   err);
+    RQ_TRY(rq_grow((void **)&c->front, &c->front_cap, w, 1, err));
+    return rq_grow((void **)&c->line, &c->line_cap, line, sizeof *c->line, err);
 }
 
-rq_status rq_cutout_make(rq_cutout *c, const rq_kernels *k, int plane, const rq_image *image,
-                         const rq_image *mask, float threshold, uint8_t fill, rq_window *window,
-                         rq_err *err)
+rq_status rq_cutout_make(rq_cutout *c, const rq_kernels *k, int plane, int end,
+                         const rq_image *image, const rq_image *mask, float threshold,
+                         const uint8_t fill[3], rq_window window[3], rq_err *err)
 {
     const rq_plane *m = &mask->plane[0];
+    const rq_window win = window[plane];
+    const size_t stride = rq_round_up((size_t)win.w, RQ_ALIGN);
     const int sub_x = plane == 0 ? 1 : image->sub_x, sub_y = plane == 0 ? 1 : image->sub_y;
-    RQ_TRY(make_room(c, plane, window, m, err));
-    for (int x = 0; x < window->w; x++)
-        c->first[x] = mask_place(&c->frac[x], window->x + x, sub_x, image->width, m->width);
-    for (int y = 0; y < window->h; y++) {
+    RQ_TRY(make_room(c, plane, end, &win, m, err));
+    for (int x = 0; x < win.w; x++)
+        c->first[x] = mask_place(&c->frac[x], win.x + x, sub_x, image->width, m->width);
+    for (int y = 0; y < win.h; y++) {
         float frac;
-        const int row = mask_place(&frac, window->y + y, sub_y, image->height, m->height);
+        const int row = mask_place(&frac, win.y + y, sub_y, image->height, m->height);
         mask_line(c, m, row, frac);
-        k->mask_row(c->copy[plane] + (size_t)y * (size_t)window->w,
-                    window->data + (size_t)y * window->stride, c->line, c->first, c->frac,
-                    threshold, fill, window->w);
+        k->mask_row(c->front, c->line, c->first, c->frac, threshold, win.w);
+        for (int i = plane; i < end; i++)
+            k->cut_row(c->copy[i] + (size_t)y * stride,
+                       window[i].data + (size_t)y * window[i].stride, c->front, fill[i], win.w);
     }
-    window->data = c->copy[plane];
-    window->stride = (size_t)window->w;
+    for (int i = plane; i < end; i++) {
+        window[i].data = c->copy[i];
+        window[i].stride = stride;
+        window[i].before = 0;
+    }
     return RQ_OK;
 }
 
@@ -87,5 +97,6 @@ void rq_cutout_free(rq_cutout *c)
     rq_free(c->line);
     rq_free(c->frac);
     rq_free(c->first);
+    rq_free(c->front);
     *c = (rq_cutout){0};
 }

@@ -1,57 +1,85 @@
-/* The pixel kernels behind a table of functions, so that versions for particular CPUs can
- * replace the C ones entry by entry. Every version gives the bits of the C version: the order
- * of additions below is part of the contract, and nothing is contracted to fused operations.
+/* The pixel kernels behind a table of functions: plain C, AVX2 and AVX-512, with equal bits.
  *
- * Working pictures are planar float, `n` samples a plane, values in [0, 1] once they are RGB.
- * Kernels do not allocate, use no library function whose result may vary, and may run on any
- * thread. Pointers need
- * no alignment; planes do not overlap unless the same pointer is given. */
+ * Numbers are 16-bit fixed point and every intermediate result is defined to the bit, so no
+ * version depends on the order of additions; the C version is the definition. Samples of a
+ * working picture count 64 units to a level: 0 is black, RQ_WHITE is white, and a colour kernel
+ * takes and leaves values in between. `mulhrs(a, b)` below is (a * b + 2^14) >> 15.
+ *
+ * Kernels do not allocate and may run on any thread. Pointers need no alignment; planes do not
+ * overlap unless the same pointer is given. */
 #ifndef RQ_AUGMENT_KERNELS_H
 #define RQ_AUGMENT_KERNELS_H
+
+#include "augment/taps.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RQ_SUM_LANES = 16, RQ_BLUR_MAX_RADIUS = 1024 / 20 };
+enum {
+    RQ_LEVEL = 64,
+    RQ_WHITE = 255 * RQ_LEVEL,
+    RQ_BLUR_MAX_RADIUS = 1024 / 20,
+    /* Samples that resize_h may read behind those which the taps reach. */
+    RQ_ROW_SLACK = 68,
+    RQ_MASK_SLACK = 33
+};
 
 typedef struct rq_kernels {
-    /* dst[x] = sum over t ascending of weights[t] * rows[t][x]; taps >= 1. */
-    void (*resize_v)(float *dst, const uint8_t *const *rows, const float *weights, int taps,
-                     int n);
-    /* dst[o] = sum over t ascending of weights[t * n + o] * src[first[o] + t]; taps >= 1. */
-    void (*resize_h)(float *dst, const float *src, const int32_t *first, const float *weights,
-                     int taps, int n);
-    /* dst[x] = src[x] where the mask is above `threshold`, else fill. The mask at x is linear
-     * between mask[first[x]] and mask[first[x] + 1]: a + (b - a) * frac[x]. */
-    void (*mask_row)(uint8_t *dst, const uint8_t *src, const float *mask, const int32_t *first,
-                     const float *frac, float threshold, uint8_t fill, int n);
+    /* One row, the vertical part of a resize: dst[x] = sum of weight * src[t * stride + x],
+     * minus 128 levels, in units of 1/128 level, rounded. pair[k * step]: the weights of
+     * rows 2k and 2k + 1, low half first, 2^14 is one; a row behind the last is not read. */
+    void (*resize_v)(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
+                     size_t step, int taps, int n);
+    /* `rows` rows of what resize_v gave, the horizontal part: dst[o], still minus 128 levels
+     * but in units of 1/64, rounded. */
+    void (*resize_h)(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+                     int rows, const rq_taps *t);
+    /* dst[x] = 255 where the mask is above `threshold`, else 0. The mask at x is linear between
+     * mask[first[x]] and mask[first[x] + 1]: a + (b - a) * frac[x], in float. `first` does not
+     * fall; RQ_MASK_SLACK floats behind the last one used may be read. */
+    void (*mask_row)(uint8_t *dst, const float *mask, const int32_t *first, const float *frac,
+                     float threshold, int n);
+    /* dst[x] = src[x] where front[x] is 255, fill where it is 0. */
+    void (*cut_row)(uint8_t *dst, const uint8_t *src, const uint8_t *front, uint8_t fill,
+                    int n);
 
-    /* YCbCr of 0..255 (JFIF: BT.601, full range) to RGB in [0, 1], in place. */
-    void (*ycc_to_rgb)(float *y_r, float *cb_g, float *cr_b, size_t n);
-    /* 0..255 to [0, 1], in place. */
-    void (*to_unit)(float *x, size_t n);
-    void (*brightness)(float *x, size_t n, float delta); /* x + delta, clipped */
-    /* Sum in double: lane i % RQ_SUM_LANES takes x[i]; then the lanes in ascending order. */
-    double (*sum)(const float *x, size_t n);
-    void (*contrast)(float *x, size_t n, float mean, float factor);           /* clipped */
-    void (*saturation)(float *r, float *g, float *b, size_t n, float factor); /* clipped */
-    void (*hue)(float *r, float *g, float *b, size_t n, float turns); /* |turns| <= 0.5 */
-    void (*gray)(float *r, float *g, float *b, size_t n);
-    /* Separable, symmetric, zeros outside: vertical, then horizontal; each sum is w[0] * x
-     * plus, k ascending, w[k] * (x[-k] + x[+k]). row: scratch of size + 2 * radius floats;
-     * zero: `size` zeros. dst is not src. */
-    void (*blur)(float *dst, const float *src, int size, const float *w, int radius, float *row,
-                 const float *zero);
-    void (*solarize)(float *x, size_t n, float threshold);
-    /* dst[i][3] = x * 255, rounded to nearest. */
-    void (*store)(uint8_t *dst, const float *r, const float *g, const float *b, size_t n);
+    /* What resize_h gave of Y, Cb, Cr (JFIF: BT.601, full range) to RGB, in place, clipped. */
+    void (*ycc_to_rgb)(int16_t *y_r, int16_t *cb_g, int16_t *cr_b, size_t n);
+    /* What resize_h gave of any other plane: 128 levels are added back, clipped. */
+    void (*recentre)(int16_t *x, size_t n);
+
+    void (*brightness)(int16_t *x, size_t n, int delta); /* x + delta, clipped */
+    int64_t (*sum)(const int16_t *x, size_t n);
+    /* mean + mulhrs(2 * (x - mean), half), clipped; half: factor / 2, 2^15 is one. */
+    void (*contrast)(int16_t *x, size_t n, int mean, int half);
+    /* S of HSV times 2 * half / 2^15, at most 1; hue and value stay. */
+    void (*saturation)(int16_t *r, int16_t *g, int16_t *b, size_t n, int half);
+    /* H of HSV plus `shift` / 2^15 sixths and `thirds` (0, 1, 2) thirds of a turn; |shift| <
+     * 2^15. */
+    void (*hue)(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift, int thirds);
+    /* r becomes luma; g and b stay, and may be r. */
+    void (*gray)(int16_t *r, const int16_t *g, const int16_t *b, size_t n);
+    /* One direction of a symmetric blur: dst[x] = mulhrs(centre[x], w[0]) plus, for k up to
+     * radius, mulhrs(low[k][x] + high[k][x], w[k]). dst is none of the sources. */
+    void (*blur_line)(int16_t *dst, const int16_t *centre, const int16_t *const *low,
+                      const int16_t *const *high, const int16_t *w, int radius, int n);
+    /* RQ_WHITE - x unless x < threshold. */
+    void (*solarize)(int16_t *x, size_t n, int threshold);
+    /* dst[i][3], rounded to levels and clipped. */
+    void (*store)(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n);
 } rq_kernels;
 
-/* The best versions among RQ_CPU_ flags; so far the C ones for every set. */
+/* The best versions among RQ_CPU_ flags that this machine has. */
 void rq_kernels_init(rq_kernels *k, unsigned cpu_flags);
 
-/* Half of a normalised Gaussian, w[0..radius], computed in double. Returns the radius in
- * effect: outer taps below 2^-26 are left out, they cannot move a byte. */
-int rq_blur_weights(float *w, int radius, float sigma);
+/* Half of a normalised Gaussian as integers, w[0] + 2 * (w[1] + .. + w[radius]) = 2^15. Returns
+ * the radius in effect: outer taps below 2^-13 are left out, they carry 1/25 of a level at
+ * most. 0: the blur changes nothing, w is not set. */
+int rq_blur_weights(int16_t *w, int radius, float sigma);
+
+/* Versions of the table, each over what is there already. Internal to rq_kernels_init. */
+void rq_kernels_add_c(rq_kernels *k);
+void rq_kernels_add_avx2(rq_kernels *k);
+void rq_kernels_add_avx512(rq_kernels *k);
 
 #endif

@@ -1,277 +1,242 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kernels in plain C: the definition that every other version has to equal bit for bit.
-// Written without branches on pixels so that the compiler can use vectors without being allowed
-// to reorder anything. HSV is never formed: with V and the chroma C = max - min, changing S or
-// H needs only those two and the sextant of the hue.
-#include "augment/exact.h"
+// HSV is never formed: with V, the chroma C = max - min and the channel in the middle, changing
+// S or H moves each channel along a line, and H needs no division.
 #include "augment/kernels.h"
 
-#include <math.h>
 #include <string.h>
 
-/* Smallest divisor where a colour is grey or black; the product it leads to is 0 then. */
-#define TINY 1e-20f
-
-static inline float min2(float a, float b)
+static inline int min2(int a, int b)
 {
     return a < b ? a : b;
 }
 
-static inline float max2(float a, float b)
+static inline int max2(int a, int b)
 {
     return a > b ? a : b;
 }
 
-static inline float clip(float x)
+static inline int clip(int x)
 {
-    return min2(max2(x, 0.0f), 1.0f);
+    return min2(max2(x, 0), RQ_WHITE);
 }
 
-static void resize_v_4(float *restrict dst, const uint8_t *const *rows, const float *w, int n)
+static inline int16_t saturate(int x)
 {
-    const uint8_t *restrict a = rows[0], *restrict b = rows[1], *restrict c = rows[2],
-                            *restrict d = rows[3];
-    const float wa = w[0], wb = w[1], wc = w[2], wd = w[3];
-    for (int x = 0; x < n; x++)
-        dst[x] = ((wa * (float)a[x] + wb * (float)b[x]) + wc * (float)c[x]) + wd * (float)d[x];
+    return (int16_t)min2(max2(x, INT16_MIN), INT16_MAX);
 }
 
-static void resize_v(float *restrict dst, const uint8_t *const *rows, const float *w, int taps,
-                     int n)
+static inline int mulhrs(int a, int b)
 {
-    if (taps == 4) {
-        resize_v_4(dst, rows, w, n);
-        return;
+    return (a * b + (1 << 14)) >> 15;
+}
+
+static inline int weight_low(uint32_t pair)
+{
+    return (int16_t)(uint16_t)pair;
+}
+
+static inline int weight_high(uint32_t pair)
+{
+    return (int16_t)(uint16_t)(pair >> 16);
+}
+
+static void resize_v(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
+                     size_t step, int taps, int n)
+{
+    const int centre = (128 << 14) - (1 << 6);
+    for (int x = 0; x < n; x++) {
+        int sum = -centre;
+        for (int t = 0; t + 1 < taps; t += 2)
+            sum +=
+                weight_low(pair[(size_t)t / 2 * step]) * src[(size_t)t * stride + (size_t)x] +
+                weight_high(pair[(size_t)t / 2 * step]) *
+                    src[(size_t)(t + 1) * stride + (size_t)x];
+        if (taps % 2 == 1)
+            sum += weight_low(pair[(size_t)taps / 2 * step]) *
+                   src[(size_t)(taps - 1) * stride + (size_t)x];
+        dst[x] = saturate(sum >> 7);
     }
-    for (int x = 0; x < n; x++)
-        dst[x] = w[0] * (float)rows[0][x];
-    for (int t = 1; t < taps; t++) {
-        const uint8_t *restrict row = rows[t];
-        const float wt = w[t];
-        for (int x = 0; x < n; x++)
-            dst[x] += wt * (float)row[x];
-    }
 }
 
-static void resize_h(float *restrict dst, const float *restrict src,
-                     const int32_t *restrict first, const float *restrict w, int taps, int n)
+static void resize_h(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+                     int rows, const rq_taps *t)
 {
-    if (taps == 4) {
-        const float *restrict w1 = w + n, *restrict w2 = w1 + n, *restrict w3 = w2 + n;
-        for (int o = 0; o < n; o++) {
-            const float *s = src + first[o];
-            dst[o] = ((w[o] * s[0] + w1[o] * s[1]) + w2[o] * s[2]) + w3[o] * s[3];
+    for (int r = 0; r < rows; r++, dst += dst_stride, src += src_stride)
+        for (int o = 0; o < t->outputs; o++) {
+            const int16_t *s = src + t->first[o];
+            const uint32_t *pair = t->pair + o;
+            int sum = 1 << 14;
+            for (int k = 0; k < t->pairs; k++, s += 2, pair += t->stride)
+                sum += weight_low(*pair) * s[0] + weight_high(*pair) * s[1];
+            dst[o] = saturate(sum >> 15);
         }
-        return;
-    }
-    for (int o = 0; o < n; o++) {
-        const float *s = src + first[o];
-        float sum = w[o] * s[0];
-        for (int t = 1; t < taps; t++)
-            sum += w[(ptrdiff_t)t * n + o] * s[t];
-        dst[o] = sum;
-    }
 }
 
-static void mask_row(uint8_t *restrict dst, const uint8_t *restrict src,
-                     const float *restrict mask, const int32_t *restrict first,
-                     const float *restrict frac, float threshold, uint8_t fill, int n)
+static void mask_row(uint8_t *restrict dst, const float *restrict mask,
+                     const int32_t *restrict first, const float *restrict frac, float threshold,
+                     int n)
 {
     for (int x = 0; x < n; x++) {
         const float a = mask[first[x]], b = mask[first[x] + 1];
-        dst[x] = a + (b - a) * frac[x] > threshold ? src[x] : fill;
+        dst[x] = a + (b - a) * frac[x] > threshold ? 255 : 0;
     }
 }
 
-static void ycc_to_rgb(float *restrict y_r, float *restrict cb_g, float *restrict cr_b,
+static void cut_row(uint8_t *restrict dst, const uint8_t *restrict src,
+                    const uint8_t *restrict front, uint8_t fill, int n)
+{
+    for (int x = 0; x < n; x++)
+        dst[x] = (uint8_t)((src[x] & front[x]) | (fill & ~front[x]));
+}
+
+/* A centred sum of up to three terms, back from -128 levels. */
+static inline int16_t from_centre(int x)
+{
+    const int half = 128 * RQ_LEVEL;
+    return (int16_t)(min2(max2(x, -half), RQ_WHITE - half) + half);
+}
+
+static void ycc_to_rgb(int16_t *restrict y_r, int16_t *restrict cb_g, int16_t *restrict cr_b,
                        size_t n)
 {
-    const float unit = 1.0f / 255.0f;
+    // 1.402, 0.344136, 0.714136 and 1.772; those above 1 without the 1.
     for (size_t i = 0; i < n; i++) {
-        const float y = y_r[i], cb = cb_g[i] - 128.0f, cr = cr_b[i] - 128.0f;
-        y_r[i] = clip((y + 1.402f * cr) * unit);
-        cb_g[i] = clip(((y - 0.344136286f * cb) - 0.714136286f * cr) * unit);
-        cr_b[i] = clip((y + 1.772f * cb) * unit);
+        const int y = y_r[i], cb = cb_g[i], cr = cr_b[i];
+        y_r[i] = from_centre(y + saturate(cr + mulhrs(cr, 13173)));
+        cb_g[i] = from_centre(y - saturate(mulhrs(cb, 11277) + mulhrs(cr, 23401)));
+        cr_b[i] = from_centre(y + saturate(cb + mulhrs(cb, 25297)));
     }
 }
 
-static void to_unit(float *x, size_t n)
-{
-    const float unit = 1.0f / 255.0f;
-    for (size_t i = 0; i < n; i++)
-        x[i] = clip(x[i] * unit);
-}
-
-static void brightness(float *x, size_t n, float delta)
+static void recentre(int16_t *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        x[i] = clip(x[i] + delta);
+        x[i] = from_centre(x[i]);
 }
 
-static double sum(const float *x, size_t n)
+static void brightness(int16_t *x, size_t n, int delta)
 {
-    double lane[RQ_SUM_LANES] = {0}, total = 0;
-    size_t i = 0;
-    for (; i + RQ_SUM_LANES <= n; i += RQ_SUM_LANES)
-        for (size_t j = 0; j < RQ_SUM_LANES; j++)
-            lane[j] += (double)x[i + j];
-    for (size_t j = 0; i < n; i++, j++)
-        lane[j] += (double)x[i];
-    for (size_t j = 0; j < RQ_SUM_LANES; j++)
-        total += lane[j];
+    for (size_t i = 0; i < n; i++)
+        x[i] = (int16_t)clip(x[i] + delta);
+}
+
+static int64_t sum(const int16_t *x, size_t n)
+{
+    int64_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += x[i];
     return total;
 }
 
-static void contrast(float *x, size_t n, float mean, float factor)
+static void contrast(int16_t *x, size_t n, int mean, int half)
 {
     for (size_t i = 0; i < n; i++)
-        x[i] = clip((x[i] - mean) * factor + mean);
+        x[i] = (int16_t)clip(mean + mulhrs(2 * (x[i] - mean), half));
 }
 
 /* S = C / V becomes min(1, factor * S), H and V stay: each channel's distance from V is scaled
- * by the ratio of the two S, which is min(factor, V / C). */
-static void saturation(float *restrict r, float *restrict g, float *restrict b, size_t n,
-                       float factor)
+ * by the factor, or by V / C where the factor would take the smallest channel below 0. */
+static void saturation(int16_t *restrict r, int16_t *restrict g, int16_t *restrict b, size_t n,
+                       int half)
 {
     for (size_t i = 0; i < n; i++) {
-        const float v = max2(max2(r[i], g[i]), b[i]), m = min2(min2(r[i], g[i]), b[i]);
-        const float ratio = min2(factor, v / max2(v - m, TINY));
-        r[i] = clip(v - (v - r[i]) * ratio);
-        g[i] = clip(v - (v - g[i]) * ratio);
-        b[i] = clip(v - (v - b[i]) * ratio);
+        const int v = max2(max2(r[i], g[i]), b[i]), c = v - min2(min2(r[i], g[i]), b[i]);
+        const int ratio =
+            mulhrs(2 * c, half) > v ? min2((int)((float)v * 16384.0f / (float)c), half) : half;
+        r[i] = (int16_t)max2(v - mulhrs(2 * (v - r[i]), ratio), 0);
+        g[i] = (int16_t)max2(v - mulhrs(2 * (v - g[i]), ratio), 0);
+        b[i] = (int16_t)max2(v - mulhrs(2 * (v - b[i]), ratio), 0);
     }
 }
 
-/* Hue in sixths of a turn, by sorting: with green >= blue and red the largest it is
- * (green - blue) / C; each exchange that makes it so mirrors and moves the circle. Then shifted
- * and wrapped; a channel is V - C * d with d, clipped to [0, 1], its distance from the pure
- * hue, a trapezoid over the circle. That lies in [0, 1] without clipping. */
-static void hue(float *restrict r, float *restrict g, float *restrict b, size_t n, float turns)
+/* Between two primary or secondary colours the channel in the middle rises or falls from low to
+ * high; a shift of up to a sixth moves it by `move`, and what goes past either end falls to the
+ * highest or the lowest channel. Rising: the order of the channels is a turn of R, G, B. */
+static void hue(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift, int thirds)
 {
-    const float shift = turns + 1.0f;
+    int16_t *const to[5] = {r, g, b, r, g};
+    int16_t *to_r = to[thirds], *to_g = to[thirds + 1], *to_b = to[thirds + 2];
     for (size_t i = 0; i < n; i++) {
-        const float red = r[i], high = max2(g[i], b[i]), low = min2(g[i], b[i]);
-        const float middle = min2(red, high), v = max2(red, high), c = v - min2(red, low);
-        const float swap = (float)(high > g[i]), second = (float)(v > red);
-        const float turn = second * (12.0f * swap - 2.0f) - 6.0f * swap;
-        const float signed_h = turn + (middle - low) * (1.0f / (c + TINY));
-        // In turns, positive; the whole turns are cut off.
-        const float around = fabsf(signed_h) * (1.0f / 6.0f) + shift;
-        const float h = (around - (float)(int)around) * 6.0f;
-        r[i] = v - min2(max2(c * (2.0f - fabsf(h - 3.0f)), 0.0f), c);
-        g[i] = v - min2(max2(c * (fabsf(h - 2.0f) - 1.0f), 0.0f), c);
-        b[i] = v - min2(max2(c * (fabsf(h - 4.0f) - 1.0f), 0.0f), c);
+        const int red = r[i], green = g[i], blue = b[i];
+        const int v = max2(max2(red, green), blue), low = min2(min2(red, green), blue);
+        const int c = v - low, above = red + green + blue - v - 2 * low;
+        const int gr = green > red, bg = blue > green, rb = red > blue;
+        const int move = mulhrs(c, shift);
+        const int place = gr + bg + rb == 2 ? above - move : above + move;
+        const int16_t middle = (int16_t)(low + min2(max2(place, 0), c)),
+                      highest = (int16_t)(v - max2(place - c, 0)),
+                      lowest = (int16_t)(low + max2(-place, 0));
+        to_r[i] = !gr && rb ? highest : gr && !rb ? lowest : middle;
+        to_g[i] = !bg && gr ? highest : bg && !gr ? lowest : middle;
+        to_b[i] = !rb && bg ? highest : rb && !bg ? lowest : middle;
     }
 }
 
-static void gray(float *restrict r, float *restrict g, float *restrict b, size_t n)
+static void gray(int16_t *r, const int16_t *g, const int16_t *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float y = clip((0.2989f * r[i] + 0.5870f * g[i]) + 0.1140f * b[i]);
-        r[i] = g[i] = b[i] = y;
-    }
+    // .2989, .5870 and .1140
+    for (size_t i = 0; i < n; i++)
+        r[i] = (int16_t)(mulhrs(r[i], 9794) + mulhrs(g[i], 19235) + mulhrs(b[i], 3736));
 }
 
-enum { BLOCK = 16 };
-
-/* One output row from rows or shifts of the same row: low[k] and high[k] lie k taps away. */
-static void blur_line(float *restrict dst, const float *centre, const float *const *low,
-                      const float *const *high, const float *w, int radius, int n)
+static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const *low,
+                      const int16_t *const *high, const int16_t *w, int radius, int n)
 {
-    int x = 0;
-    for (; x + BLOCK <= n; x += BLOCK) {
-        float acc[BLOCK];
-        for (int j = 0; j < BLOCK; j++)
-            acc[j] = w[0] * centre[x + j];
-        for (int k = 1; k <= radius; k++)
-            for (int j = 0; j < BLOCK; j++)
-                acc[j] += w[k] * (low[k][x + j] + high[k][x + j]);
-        memcpy(dst + x, acc, sizeof acc);
-    }
-    for (; x < n; x++) {
-        float acc = w[0] * centre[x];
-        for (int k = 1; k <= radius; k++)
-            acc += w[k] * (low[k][x] + high[k][x]);
-        dst[x] = acc;
-    }
-}
-
-static void blur(float *dst, const float *src, int size, const float *w, int radius, float *row,
-                 const float *zero)
-{
-    const float *low[RQ_BLUR_MAX_RADIUS + 1], *high[RQ_BLUR_MAX_RADIUS + 1];
-    float *middle = row + radius;
-    memset(row, 0, sizeof *row * (size_t)radius);
-    memset(middle + size, 0, sizeof *row * (size_t)radius);
-    for (int y = 0; y < size; y++) {
+    enum { BLOCK = 64 };
+    for (int x = 0; x < n; x += BLOCK) {
+        int16_t acc[BLOCK];
+        const int m = min2(n - x, BLOCK);
+        for (int j = 0; j < m; j++)
+            acc[j] = (int16_t)mulhrs(centre[x + j], w[0]);
         for (int k = 1; k <= radius; k++) {
-            low[k] = y - k >= 0 ? src + (ptrdiff_t)(y - k) * size : zero;
-            high[k] = y + k < size ? src + (ptrdiff_t)(y + k) * size : zero;
+            const int16_t *a = low[k] + x, *b = high[k] + x;
+            for (int j = 0; j < m; j++)
+                acc[j] = (int16_t)(acc[j] + mulhrs(a[j] + b[j], w[k]));
         }
-        blur_line(middle, src + (ptrdiff_t)y * size, low, high, w, radius, size);
-        for (int k = 1; k <= radius; k++) {
-            low[k] = middle - k;
-            high[k] = middle + k;
-        }
-        blur_line(dst + (ptrdiff_t)y * size, middle, low, high, w, radius, size);
+        memcpy(dst + x, acc, sizeof *acc * (size_t)m);
     }
 }
 
-static void solarize(float *x, size_t n, float threshold)
+static void solarize(int16_t *x, size_t n, int threshold)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (int16_t)(x[i] < threshold ? x[i] : RQ_WHITE - x[i]);
+}
+
+static inline uint8_t level(int x)
+{
+    return (uint8_t)min2(max2((x + RQ_LEVEL / 2) >> 6, 0), 255);
+}
+
+static void store(uint8_t *restrict dst, const int16_t *restrict r, const int16_t *restrict g,
+                  const int16_t *restrict b, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const float base = x[i] < threshold ? 0.0f : 1.0f,
-                    sign = x[i] < threshold ? 1.0f : -1.0f;
-        x[i] = base + sign * x[i];
+        dst[3 * i] = level(r[i]);
+        dst[3 * i + 1] = level(g[i]);
+        dst[3 * i + 2] = level(b[i]);
     }
 }
 
-static void store(uint8_t *restrict dst, const float *restrict r, const float *restrict g,
-                  const float *restrict b, size_t n)
+void rq_kernels_add_c(rq_kernels *k)
 {
-    for (size_t i = 0; i < n; i++) {
-        dst[3 * i] = (uint8_t)(int)(clip(r[i]) * 255.0f + 0.5f);
-        dst[3 * i + 1] = (uint8_t)(int)(clip(g[i]) * 255.0f + 0.5f);
-        dst[3 * i + 2] = (uint8_t)(int)(clip(b[i]) * 255.0f + 0.5f);
-    }
-}
-
-void rq_kernels_init(rq_kernels *k, unsigned cpu_flags)
-{
-    (void)cpu_flags;
     *k = (rq_kernels){
         .resize_v = resize_v,
         .resize_h = resize_h,
         .mask_row = mask_row,
+        .cut_row = cut_row,
         .ycc_to_rgb = ycc_to_rgb,
-        .to_unit = to_unit,
+        .recentre = recentre,
         .brightness = brightness,
         .sum = sum,
         .contrast = contrast,
         .saturation = saturation,
         .hue = hue,
         .gray = gray,
-        .blur = blur,
+        .blur_line = blur_line,
         .solarize = solarize,
         .store = store,
     };
-}
-
-int rq_blur_weights(float *w, int radius, float sigma)
-{
-    double value[RQ_BLUR_MAX_RADIUS + 1], total = 0;
-    const double scale = -0.5 / ((double)sigma * (double)sigma);
-    for (int k = 0; k <= radius; k++) {
-        const double e = scale * k * k;
-        value[k] = e < -700 ? 0 : rq_exact_exp(e);
-        total += k == 0 ? value[k] : 2 * value[k];
-    }
-    int used = 0;
-    for (int k = 0; k <= radius; k++) {
-        w[k] = (float)(value[k] / total);
-        if (value[k] / total >= 0x1p-26)
-            used = k;
-    }
-    return used;
 }

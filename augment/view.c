@@ -1,29 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Makes the pixels of one view from drawn parameters: crop and resize of each component plane
-// at its own resolution (the flip is folded into the filter), RGB, colour operations, blur,
-// solarise, bytes. The working picture is planar float and small enough to stay in the
-// second-level cache.
+// Makes the pixels of one view from drawn parameters. The view goes through the first-level
+// cache in blocks of rows: crop and resize of each component plane at its own resolution (the
+// flip is folded into the filter), RGB, colour operations. Only two things need the whole view
+// and end a pass: contrast, which needs the means of its channels, and the blur.
 #include "augment/view.h"
 #include "augment/cutout.h"
 #include "augment/kernels.h"
-#include "ingest/resample.h"
 
 #include <math.h>
 #include <string.h>
 
+enum { BLOCK_PIXELS = 2048, MAX_OPS = 5, OP_GRAY = 4 };
+
 struct rq_view_maker {
     rq_recipe recipe;
     rq_kernels k;
-    float *plane[4]; /* red, green, blue, spare; swapped about by the blur */
-    float *blur_row, *zero;
-    rq_axis axis[2][2]; /* [luma, chroma][x, y] */
-    float *line;        /* one vertically resized row of the window */
-    const uint8_t **rows;
-    float *row_weight;
-    size_t line_cap, rows_cap, row_weight_cap;
+    rq_cubic cubic;
+    int16_t *plane[3];
+    int16_t *blur_row; /* one row between zeros */
+    int16_t *zero, *blurred[3];
+    rq_taps taps[2][2]; /* [luma, chroma][x, y] */
+    int16_t *lines;     /* a block of vertically resized rows of the window */
+    size_t lines_cap;
     rq_cutout cutout;
 };
+
+/* One view on its way. */
+typedef struct work {
+    rq_view_maker *m;
+    const rq_view_params *p;
+    rq_pixels pixels;
+    int size, block_rows;
+    int channels; /* 1 once all three are equal */
+    bool whole;   /* more than one pass: the planes hold the view, not just a block */
+    rq_window window[3];
+    const rq_taps *taps[3]; /* [2] each: x, y */
+    uint8_t op[MAX_OPS];    /* RQ_JITTER_ and OP_GRAY in order of application */
+    int ops, contrast;      /* how many; which is the contrast, `ops` if none */
+    int mean[3];
+    int radius; /* of the blur, 0: none */
+    int16_t blur_weight[RQ_BLUR_MAX_RADIUS + 1];
+    uint8_t *dst;
+} work;
 
 static int largest_size(const rq_recipe *r)
 {
@@ -34,13 +53,28 @@ static int largest_size(const rq_recipe *r)
     return s;
 }
 
+static int rows_of_a_block(int size)
+{
+    const int rows = BLOCK_PIXELS / size;
+    return rows < 1 ? 1 : rows < size ? rows : size;
+}
+
+/* Samples from one vertically resized row to the next: the window behind up to a cache line of
+ * what lies left of it, and what the kernels read beyond. */
+static size_t line_stride(int window_width)
+{
+    return rq_round_up((size_t)window_width + RQ_ALIGN + RQ_ROW_SLACK, RQ_ALIGN);
+}
+
 size_t rq_view_maker_memory(const rq_recipe *r, int width, int height)
 {
     const size_t side = (size_t)largest_size(r), w = (size_t)width, h = (size_t)height;
-    size_t bytes = sizeof(rq_view_maker) + 4 * side * side * sizeof(float);
-    bytes += (4 * side + w) * sizeof(float);
+    size_t bytes = sizeof(rq_view_maker) + 3 * side * side * sizeof(int16_t);
+    bytes += (6 * side + 2 * RQ_BLUR_MAX_RADIUS) * sizeof(int16_t);
+    bytes += 2 * line_stride(width) * BLOCK_PIXELS / 32 * sizeof(int16_t);
+    bytes += 4 * 3 * 2 * (side + RQ_TAPS_LANES) * sizeof(uint32_t);
     if (r->p_mask > 0)
-        bytes += w * h * 3 + w * 2 * sizeof(float);
+        bytes += 2 * ((w + RQ_ALIGN) * (h * 3 + 9) + RQ_MASK_SLACK * sizeof(float));
     return bytes;
 }
 
@@ -56,16 +90,21 @@ rq_status rq_view_maker_create(rq_view_maker **out, const rq_recipe *r, unsigned
     rq_kernels_init(&m->k, cpu_flags);
     const size_t side = (size_t)largest_size(r);
     bool ok = true;
-    for (int i = 0; i < 4; i++)
-        ok = (m->plane[i] = rq_alloc(side * side, sizeof(float))) && ok;
-    m->blur_row = rq_alloc(2 * side, sizeof(float));
-    m->zero = rq_calloc(side, sizeof(float));
-    if (!ok || !m->blur_row || !m->zero) {
-        rq_view_maker_destroy(&m);
-        return rq_fail(err, RQ_OOM, "view maker: no memory for views of %zu pixels", side);
+    for (int c = 0; c < 3; c++) {
+        ok = (m->plane[c] = rq_alloc(side * side, sizeof(int16_t))) && ok;
+        ok = (m->blurred[c] = rq_alloc(side, sizeof(int16_t))) && ok;
     }
+    m->blur_row = rq_alloc(side + 2 * RQ_BLUR_MAX_RADIUS, sizeof(int16_t));
+    m->zero = rq_calloc(side, sizeof(int16_t));
+    rq_status st = RQ_OK;
+    if (!ok || !m->blur_row || !m->zero)
+        st = rq_fail(err, RQ_OOM, "view maker: no memory for views of %zu pixels", side);
+    if (st == RQ_OK)
+        st = rq_cubic_init(&m->cubic, err);
+    if (st != RQ_OK)
+        rq_view_maker_destroy(&m);
     *out = m;
-    return RQ_OK;
+    return st;
 }
 
 void rq_view_maker_destroy(rq_view_maker **maker)
@@ -73,19 +112,21 @@ void rq_view_maker_destroy(rq_view_maker **maker)
     rq_view_maker *m = *maker;
     if (!m)
         return;
-    for (int i = 0; i < 4; i++)
-        rq_free(m->plane[i]);
+    for (int c = 0; c < 3; c++) {
+        rq_free(m->plane[c]);
+        rq_free(m->blurred[c]);
+    }
     rq_free(m->blur_row);
     rq_free(m->zero);
     for (int i = 0; i < 4; i++)
-        rq_axis_free(&m->axis[i / 2][i % 2]);
-    rq_free(m->line);
-    rq_free(m->rows);
-    rq_free(m->row_weight);
+        rq_taps_free(&m->taps[i / 2][i % 2]);
+    rq_free(m->lines);
     rq_cutout_free(&m->cutout);
     rq_free(m);
     *maker = NULL;
 }
+
+/* ---- what to do ------------------------------------------------------------------------ */
 
 /* The samples of a plane that the crop box touches. */
 static rq_window window_of(const rq_plane *plane, const rq_view_params *p, int sub_x, int sub_y)
@@ -95,6 +136,7 @@ static rq_window window_of(const rq_plane *plane, const rq_view_params *p, int s
     win.w = (x1 < plane->width ? x1 : plane->width) - win.x;
     win.h = (y1 < plane->height ? y1 : plane->height) - win.y;
     win.data = plane->data + (size_t)win.y * plane->stride + (size_t)win.x;
+    win.before = win.x;
     return win;
 }
 
@@ -103,114 +145,232 @@ static uint8_t to_level(double x)
     return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : rint(x));
 }
 
-/* The fill colour as a sample of a plane of the image. */
-static uint8_t fill_of(const rq_image *image, int plane, const float rgb[3])
+/* The fill colour as samples of the planes of the image. */
+static void fill_of(uint8_t fill[3], rq_pixels pixels, const float rgb[3])
 {
     const double r = 255 * (double)rgb[0], g = 255 * (double)rgb[1], b = 255 * (double)rgb[2];
-    if (image->pixels == RQ_PIXELS_RGB)
-        return to_level(255 * (double)rgb[plane]);
-    if (plane == 0)
-        return to_level(0.299 * r + 0.587 * g + 0.114 * b);
-    if (plane == 1)
-        return to_level(128 - 0.168735892 * r - 0.331264108 * g + 0.5 * b);
-    return to_level(128 + 0.5 * r - 0.418687589 * g - 0.081312411 * b);
+    if (pixels == RQ_PIXELS_RGB) {
+        for (int c = 0; c < 3; c++)
+            fill[c] = to_level(255 * (double)rgb[c]);
+        return;
+    }
+    fill[0] = to_level(0.299 * r + 0.587 * g + 0.114 * b);
+    fill[1] = to_level(128 - 0.168735892 * r - 0.331264108 * g + 0.5 * b);
+    fill[2] = to_level(128 + 0.5 * r - 0.418687589 * g - 0.081312411 * b);
 }
 
-static rq_status build_axes(rq_view_maker *m, rq_axis axis[2], const rq_view_params *p,
-                            const rq_window *win, int sub_x, int sub_y, int size, rq_err *err)
+static rq_status build_taps(work *k, int plane, int sub_x, int sub_y, rq_err *err)
 {
+    rq_view_maker *m = k->m;
     const rq_recipe *r = &m->recipe;
+    const rq_view_params *p = k->p;
+    const rq_window *win = &k->window[plane];
+    rq_taps *taps = m->taps[plane > 0];
     const rq_span across = {(double)p->x / sub_x - win->x, (double)p->w / sub_x, win->w};
     const rq_span down = {(double)p->y / sub_y - win->y, (double)p->h / sub_y, win->h};
-    RQ_TRY(rq_axis_build(&axis[0], r->filter, r->antialias, across, size, p->flip, err));
-    RQ_TRY(rq_axis_build(&axis[1], r->filter, r->antialias, down, size, false, err));
-    const size_t taps = (size_t)axis[1].taps;
-    RQ_TRY(rq_grow((void **)&m->line, &m->line_cap, (size_t)win->w, sizeof *m->line, err));
-    RQ_TRY(rq_grow((void **)&m->rows, &m->rows_cap, taps, sizeof *m->rows, err));
-    return rq_grow((void **)&m->row_weight, &m->row_weight_cap, taps, sizeof *m->row_weight,
-                   err);
+    RQ_TRY(rq_taps_build(&taps[0], &m->cubic, r->filter, r->antialias, across, k->size, p->flip,
+                         err));
+    RQ_TRY(
+        rq_taps_build(&taps[1], &m->cubic, r->filter, r->antialias, down, k->size, false, err));
+    size_t samples;
+    if (!rq_mul_size(&samples, line_stride(win->w), (size_t)k->block_rows))
+        return rq_fail(err, RQ_LIMIT, "view: a crop %d samples wide is too large", win->w);
+    return rq_grow((void **)&m->lines, &m->lines_cap, samples, sizeof *m->lines, err);
 }
 
-static void resize_plane(rq_view_maker *m, const rq_axis axis[2], const rq_window *win,
-                         float *dst)
+static rq_status plan_crop(work *k, const rq_image *image, const rq_image *mask, rq_err *err)
 {
-    const rq_axis *ax = &axis[0], *ay = &axis[1];
-    for (int o = 0; o < ay->outputs; o++) {
-        for (int t = 0; t < ay->taps; t++) {
-            m->rows[t] = win->data + (size_t)(ay->first[o] + t) * win->stride;
-            m->row_weight[t] = ay->weight[(size_t)t * (size_t)ay->outputs + (size_t)o];
-        }
-        m->k.resize_v(m->line, m->rows, m->row_weight, ay->taps, win->w);
-        m->k.resize_h(dst + (size_t)o * (size_t)ax->outputs, m->line, ax->first, ax->weight,
-                      ax->taps, ax->outputs);
-    }
-}
-
-static rq_status crop(rq_view_maker *m, const rq_image *image, const rq_image *mask,
-                      const rq_view_params *p, int size, rq_err *err)
-{
-    const float threshold = m->recipe.mask_threshold * 255.0f;
-    for (int c = 0; c < rq_pixels_planes(image->pixels); c++) {
-        const int sub_x = c == 0 ? 1 : image->sub_x, sub_y = c == 0 ? 1 : image->sub_y;
-        const int chroma = sub_x > 1 || sub_y > 1;
-        rq_window win = window_of(&image->plane[c], p, sub_x, sub_y);
-        // Planes of equal sampling share their axes.
-        if (c == 0 || (c == 1 && chroma))
-            RQ_TRY(build_axes(m, m->axis[chroma], p, &win, sub_x, sub_y, size, err));
-        if (p->masked)
-            RQ_TRY(rq_cutout_make(&m->cutout, &m->k, c, image, mask, threshold,
-                                  fill_of(image, c, p->fill), &win, err));
-        resize_plane(m, m->axis[chroma], &win, m->plane[c]);
+    const int planes = rq_pixels_planes(image->pixels);
+    const bool shared = image->sub_x == 1 && image->sub_y == 1;
+    const float threshold = k->m->recipe.mask_threshold * 255.0f;
+    uint8_t fill[3];
+    fill_of(fill, image->pixels, k->p->fill);
+    for (int c = 0; c < planes; c++)
+        k->window[c] = window_of(&image->plane[c], k->p, c == 0 ? 1 : image->sub_x,
+                                 c == 0 ? 1 : image->sub_y);
+    // Planes of equal sampling share their axes and the mask.
+    for (int c = 0, end; c < planes; c = end) {
+        end = shared ? planes : c == 0 ? 1 : planes;
+        RQ_TRY(build_taps(k, c, c == 0 ? 1 : image->sub_x, c == 0 ? 1 : image->sub_y, err));
+        for (int i = c; i < end; i++)
+            k->taps[i] = k->m->taps[c > 0];
+        if (k->p->masked)
+            RQ_TRY(rq_cutout_make(&k->m->cutout, &k->m->k, c, end, image, mask, threshold, fill,
+                                  k->window, err));
     }
     return RQ_OK;
 }
 
-static void to_rgb(rq_view_maker *m, rq_pixels pixels, size_t n)
+static void plan_colours(work *k)
 {
-    if (pixels == RQ_PIXELS_YCBCR) {
-        m->k.ycc_to_rgb(m->plane[0], m->plane[1], m->plane[2], n);
+    const rq_view_params *p = k->p;
+    for (int i = 0; p->jitter && i < 4; i++)
+        k->op[k->ops++] = p->order[i];
+    if (p->gray)
+        k->op[k->ops++] = OP_GRAY;
+    while (k->contrast < k->ops && k->op[k->contrast] != RQ_JITTER_CONTRAST)
+        k->contrast++;
+    if (p->sigma > 0)
+        k->radius = rq_blur_weights(k->blur_weight, rq_recipe_blur_radius(k->size), p->sigma);
+    k->whole = k->contrast < k->ops || k->radius > 0;
+}
+
+/* ---- passes ---------------------------------------------------------------------------- */
+
+static int nearest(double x)
+{
+    return (int)rint(x);
+}
+
+static int clamp(int x, int low, int high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* A factor of 0 to 2 as the kernels take it. */
+static int half_factor(float factor)
+{
+    return clamp(nearest((double)factor * 16384), 0, 32767);
+}
+
+/* A turn is three thirds, and what is left at most a sixth either way. */
+static void turn_hue(const work *k, int16_t *const x[3], size_t n)
+{
+    const double sixths = 6 * (double)k->p->hue;
+    const int thirds = nearest(sixths / 2);
+    k->m->k.hue(x[0], x[1], x[2], n,
+                clamp(nearest((sixths - 2 * thirds) * 32768), -32767, 32767), (thirds + 3) % 3);
+}
+
+static void apply(work *k, int op, int16_t *const x[3], size_t n)
+{
+    const rq_kernels *f = &k->m->k;
+    switch (op) {
+    case RQ_JITTER_BRIGHTNESS:
+        for (int c = 0; c < k->channels; c++)
+            f->brightness(x[c], n, nearest((double)k->p->brightness * RQ_WHITE));
+        break;
+    case RQ_JITTER_CONTRAST:
+        for (int c = 0; c < k->channels; c++)
+            f->contrast(x[c], n, k->mean[c], half_factor(k->p->contrast));
+        break;
+    case RQ_JITTER_SATURATION:
+        if (k->channels == 3)
+            f->saturation(x[0], x[1], x[2], n, half_factor(k->p->saturation));
+        break;
+    case RQ_JITTER_HUE:
+        if (k->channels == 3)
+            turn_hue(k, x, n);
+        break;
+    default:
+        f->gray(x[0], x[k->channels / 2], x[k->channels - 1], n);
+        break;
+    }
+}
+
+/* Rows [y, y + rows) of one plane, resized. */
+static void resize_block(const work *k, int plane, int16_t *dst, int y, int rows)
+{
+    const rq_kernels *f = &k->m->k;
+    const rq_window *win = &k->window[plane];
+    const rq_taps *across = &k->taps[plane][0], *down = &k->taps[plane][1];
+    const size_t stride = line_stride(win->w);
+    // From a cache line's start where there are samples: loads that straddle lines cost twice.
+    size_t before = (uintptr_t)win->data % RQ_ALIGN;
+    if (before > (size_t)win->before)
+        before = 0;
+    for (int r = 0; r < rows; r++)
+        f->resize_v(k->m->lines + (size_t)r * stride,
+                    win->data + (size_t)down->first[y + r] * win->stride - before, win->stride,
+                    down->pair + y + r, (size_t)down->stride, down->taps, win->w + (int)before);
+    f->resize_h(dst, (size_t)k->size, k->m->lines + before, stride, rows, across);
+}
+
+static void crop_block(work *k, int16_t *const x[3], int y, int rows)
+{
+    const rq_kernels *f = &k->m->k;
+    const size_t n = (size_t)rows * (size_t)k->size;
+    for (int c = 0; c < rq_pixels_planes(k->pixels); c++)
+        resize_block(k, c, x[c], y, rows);
+    if (k->pixels == RQ_PIXELS_YCBCR) {
+        f->ycc_to_rgb(x[0], x[1], x[2], n);
         return;
     }
-    for (int c = 0; c < rq_pixels_planes(pixels); c++)
-        m->k.to_unit(m->plane[c], n);
-    if (pixels == RQ_PIXELS_GRAY) {
-        memcpy(m->plane[1], m->plane[0], n * sizeof(float));
-        memcpy(m->plane[2], m->plane[0], n * sizeof(float));
-    }
+    for (int c = 0; c < rq_pixels_planes(k->pixels); c++)
+        f->recentre(x[c], n);
 }
 
-static void jitter(rq_view_maker *m, const rq_view_params *p, size_t n)
+/* Bytes of n pixels, `at` pixels into the view. */
+static void finish(const work *k, int16_t *const x[3], size_t at, size_t n)
 {
-    float *const *x = m->plane;
-    for (int i = 0; i < 4; i++) {
-        switch (p->order[i]) {
-        case RQ_JITTER_BRIGHTNESS:
-            for (int c = 0; c < 3; c++)
-                m->k.brightness(x[c], n, p->brightness);
-            break;
-        case RQ_JITTER_CONTRAST:
-            for (int c = 0; c < 3; c++)
-                m->k.contrast(x[c], n, (float)(m->k.sum(x[c], n) / (double)n), p->contrast);
-            break;
-        case RQ_JITTER_SATURATION:
-            m->k.saturation(x[0], x[1], x[2], n, p->saturation);
-            break;
-        default:
-            m->k.hue(x[0], x[1], x[2], n, p->hue);
-            break;
+    const rq_kernels *f = &k->m->k;
+    const float threshold = k->m->recipe.preset[k->p->preset % 2].solarize_threshold;
+    if (k->p->solarize)
+        for (int c = 0; c < k->channels; c++)
+            f->solarize(x[c], n, nearest((double)threshold * RQ_WHITE));
+    f->store(k->dst + 3 * at, x[0], x[k->channels / 2], x[k->channels - 1], n);
+}
+
+/* The first pass crops; the second begins with the contrast. Each goes on as far as it can. */
+static void colour_pass(work *k, bool first)
+{
+    const int begin = first ? 0 : k->contrast, end = first ? k->contrast : k->ops;
+    const int channels = k->channels;
+    int64_t sum[3] = {0};
+    for (int y = 0; y < k->size; y += k->block_rows) {
+        const int rows = k->size - y < k->block_rows ? k->size - y : k->block_rows;
+        const size_t n = (size_t)rows * (size_t)k->size, at = (size_t)y * (size_t)k->size;
+        int16_t *x[3];
+        k->channels = channels;
+        for (int c = 0; c < 3; c++)
+            x[c] = k->m->plane[c] + (k->whole ? at : 0);
+        if (first)
+            crop_block(k, x, y, rows);
+        for (int i = begin; i < end; i++) {
+            apply(k, k->op[i], x, n);
+            if (k->op[i] == OP_GRAY)
+                k->channels = 1;
         }
+        if (end < k->ops)
+            for (int c = 0; c < channels; c++)
+                sum[c] += k->m->k.sum(x[c], n);
+        else if (k->radius == 0)
+            finish(k, x, at, n);
     }
+    const int64_t pixels = (int64_t)k->size * k->size;
+    for (int c = 0; c < channels; c++)
+        k->mean[c] = (int)((sum[c] + pixels / 2) / pixels);
 }
 
-static void blur(rq_view_maker *m, float sigma, int size)
+/* One row of one channel, blurred both ways, zeros outside. */
+static void blur_row(const work *k, int channel, int y)
 {
-    float weights[RQ_BLUR_MAX_RADIUS + 1];
-    const int radius = rq_blur_weights(weights, rq_recipe_blur_radius(size), sigma);
-    for (int c = 0; c < 3; c++) {
-        m->k.blur(m->plane[3], m->plane[c], size, weights, radius, m->blur_row, m->zero);
-        float *const done = m->plane[3];
-        m->plane[3] = m->plane[c];
-        m->plane[c] = done;
+    const int16_t *low[RQ_BLUR_MAX_RADIUS + 1], *high[RQ_BLUR_MAX_RADIUS + 1];
+    const rq_view_maker *m = k->m;
+    const int16_t *src = m->plane[channel] + (ptrdiff_t)y * k->size;
+    int16_t *middle = m->blur_row + RQ_BLUR_MAX_RADIUS;
+    for (int i = 1; i <= k->radius; i++) {
+        low[i] = y - i >= 0 ? src - (ptrdiff_t)i * k->size : m->zero;
+        high[i] = y + i < k->size ? src + (ptrdiff_t)i * k->size : m->zero;
+    }
+    m->k.blur_line(middle, src, low, high, k->blur_weight, k->radius, k->size);
+    for (int i = 1; i <= k->radius; i++) {
+        low[i] = middle - i;
+        high[i] = middle + i;
+    }
+    m->k.blur_line(m->blurred[channel], middle, low, high, k->blur_weight, k->radius, k->size);
+}
+
+static void blur_pass(work *k)
+{
+    rq_view_maker *m = k->m;
+    const size_t margin = sizeof *m->blur_row * RQ_BLUR_MAX_RADIUS, size = (size_t)k->size;
+    memset(m->blur_row, 0, margin);
+    memset(m->blur_row + RQ_BLUR_MAX_RADIUS + size, 0, margin);
+    for (int y = 0; y < k->size; y++) {
+        for (int c = 0; c < k->channels; c++)
+            blur_row(k, c, y);
+        finish(k, m->blurred, (size_t)y * size, size);
     }
 }
 
@@ -235,18 +395,19 @@ rq_status rq_view_make(rq_view_maker *m, const rq_image *image, const rq_image *
 {
     RQ_TRY(check(m, image, mask, p, err));
     const int size = m->recipe.group[p->group].size;
-    const size_t n = (size_t)size * (size_t)size;
-    RQ_TRY(crop(m, image, mask, p, size, err));
-    to_rgb(m, image->pixels, n);
-    if (p->jitter)
-        jitter(m, p, n);
-    if (p->gray)
-        m->k.gray(m->plane[0], m->plane[1], m->plane[2], n);
-    if (p->sigma > 0)
-        blur(m, p->sigma, size);
-    if (p->solarize)
-        for (int c = 0; c < 3; c++)
-            m->k.solarize(m->plane[c], n, m->recipe.preset[p->preset % 2].solarize_threshold);
-    m->k.store(dst, m->plane[0], m->plane[1], m->plane[2], n);
+    work k = {.m = m,
+              .p = p,
+              .pixels = image->pixels,
+              .size = size,
+              .block_rows = rows_of_a_block(size),
+              .channels = rq_pixels_planes(image->pixels),
+              .dst = dst};
+    RQ_TRY(plan_crop(&k, image, mask, err));
+    plan_colours(&k);
+    colour_pass(&k, true);
+    if (k.contrast < k.ops)
+        colour_pass(&k, false);
+    if (k.radius > 0)
+        blur_pass(&k);
     return RQ_OK;
 }

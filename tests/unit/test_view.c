@@ -527,7 +527,8 @@ static void impossible_parameters_are_refused(void **state)
 
 /* ---- golden ---------------------------------------------------------------------------- */
 
-static void hash_views(scene *s, bool antialias, rq_filter filter, char hex[RQ_SHA256_HEX])
+static void hash_views(scene *s, bool antialias, rq_filter filter, unsigned cpu,
+                       char hex[RQ_SHA256_HEX])
 {
     static uint8_t out[LARGE];
     rq_sha256 *h;
@@ -538,7 +539,7 @@ static void hash_views(scene *s, bool antialias, rq_filter filter, char hex[RQ_S
     r.filter = filter;
     r.p_mask = 0.5f;
     rq_view_maker_destroy(&s->maker);
-    assert_ok(rq_view_maker_create(&s->maker, &r, RQ_CPU_ALL, &err), &err);
+    assert_ok(rq_view_maker_create(&s->maker, &r, cpu, &err), &err);
     assert_ok(rq_sha256_create(&h, &err), &err);
     for (uint64_t i = 0; i < 4; i++)
         for (int v = 0; v < rq_recipe_views(&r); v++) {
@@ -553,18 +554,64 @@ static void hash_views(scene *s, bool antialias, rq_filter filter, char hex[RQ_S
     rq_sha256_destroy(&h);
 }
 
-static void bytes_are_fixed_for_all_time(void **state)
+static void bytes_are_fixed_for_all_time_and_every_cpu(void **state)
 {
-    char hex[RQ_SHA256_HEX];
-    hash_views(*state, false, RQ_FILTER_BICUBIC, hex);
-    assert_string_equal(hex,
-                        "443304c9c474211367f6050dd6f5cc0c221746850933f06d88adbf1e934679cb");
-    hash_views(*state, true, RQ_FILTER_BICUBIC, hex);
-    assert_string_equal(hex,
-                        "f6d0136a4b86d55333ee3c2d157854823beaee3f13d976f1a134f3ae63dae7f7");
-    hash_views(*state, false, RQ_FILTER_BILINEAR, hex);
-    assert_string_equal(hex,
-                        "633c20c60248dc0f47048d3c628e5ef7170ec8f4e4a9d307c52bd2702595062f");
+    static const struct {
+        bool antialias;
+        rq_filter filter;
+        const char *hash;
+    } golden[] = {
+        {false, RQ_FILTER_BICUBIC,
+         "9a6c9f7c0fe01ae918da35fa95e86d51a4d1d6f6c76c6d1ccdbc119b9f183f11"},
+        {true, RQ_FILTER_BICUBIC,
+         "aa5eb607262a7f701b1bbf1a4580b6b67c379dc16bdf9aa716de96985fe13889"},
+        {false, RQ_FILTER_BILINEAR,
+         "8467ea96374ce662ee169137eecffbcba9de0aae9213ddc1464b98c2095156d7"},
+    };
+    const unsigned cpus[] = {0, RQ_CPU_AVX2, RQ_CPU_ALL};
+    for (size_t g = 0; g < sizeof golden / sizeof *golden; g++)
+        for (int c = 0; c < 3; c++) {
+            char hex[RQ_SHA256_HEX];
+            hash_views(*state, golden[g].antialias, golden[g].filter, cpus[c], hex);
+            assert_string_equal(hex, golden[g].hash);
+        }
+}
+
+/* Pictures, sizes and parameters beyond what a recipe draws. */
+static void every_cpu_makes_the_same_views(void **state)
+{
+    scene *s = *state;
+    enum { VIEWS = 150 };
+    static uint8_t out[3][512 * 512 * 3];
+    rq_rng r = rq_rng_make(8, 8, 8, 8, 8);
+    for (int i = 0; i < VIEWS; i++) {
+        const int sizes[] = {224, 96, 32, 7, 1, 225, 300};
+        const rq_pixels kinds[] = {RQ_PIXELS_YCBCR, RQ_PIXELS_RGB, RQ_PIXELS_GRAY};
+        const rq_pixels kind = kinds[rq_rng_below(&r, 3)];
+        rq_recipe recipe = s->recipe;
+        rq_err err = {0};
+        recipe.group[0].size = sizes[rq_rng_below(&r, 7)];
+        recipe.group[0].area_min = 1e-4f;
+        recipe.antialias = i % 5 == 4;
+        recipe.filter = i % 7 == 6 ? RQ_FILTER_BILINEAR : RQ_FILTER_BICUBIC;
+        recipe.preset[0].hue = recipe.preset[1].hue = 0.5f;
+        recipe.preset[0].contrast = recipe.preset[1].saturation = 1;
+        recipe.preset[0].sigma_max = 3;
+        recipe.p_mask = 0.5f;
+        paint(&s->image, kind, 1 + (int)rq_rng_below(&r, 700), 1 + (int)rq_rng_below(&r, 200),
+              kind == RQ_PIXELS_YCBCR ? 1 << rq_rng_below(&r, 3) : 1);
+        rq_view_params p;
+        const rq_view_key key = {.sample = (uint64_t)i, .view = i % 6};
+        rq_view_draw(&p, &recipe, &key, s->image.width, s->image.height, true);
+        const size_t side = (size_t)recipe.group[p.group].size;
+        for (int c = 0; c < 3; c++) {
+            const unsigned cpus[] = {0, RQ_CPU_AVX2, RQ_CPU_ALL};
+            rq_view_maker_destroy(&s->maker);
+            assert_ok(rq_view_maker_create(&s->maker, &recipe, cpus[c], &err), &err);
+            make(s, &p, out[c]);
+            assert_memory_equal(out[0], out[c], side * side * 3);
+        }
+    }
 }
 
 #define SCENE_TEST(f) cmocka_unit_test_setup_teardown(f, open_scene, close_scene)
@@ -588,7 +635,8 @@ int main(void)
         SCENE_TEST(planes_of_every_sampling_agree),
         SCENE_TEST(the_maker_has_no_memory_of_earlier_views),
         SCENE_TEST(impossible_parameters_are_refused),
-        SCENE_TEST(bytes_are_fixed_for_all_time),
+        SCENE_TEST(bytes_are_fixed_for_all_time_and_every_cpu),
+        SCENE_TEST(every_cpu_makes_the_same_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

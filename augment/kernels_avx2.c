@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernels for AVX2; the Makefile compiles this file for it. Empty elsewhere. What is left
+// of a row behind its last whole vector goes through small buffers or, where the result of a
+// sample depends on nothing beside it, is done by a last vector that overlaps the one before.
+#include "augment/kernels.h"
+
+#ifdef __AVX2__
+#include <immintrin.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+enum { LANES = 16 };
+typedef __m256i vec;
+typedef __m256i mask;
+
+INLINE vec load(const int16_t *p, size_t m)
+{
+    if (m == LANES)
+        return _mm256_loadu_si256((const __m256i *)p);
+    int16_t some[LANES] = {0};
+    memcpy(some, p, sizeof *p * m);
+    return _mm256_loadu_si256((const __m256i *)some);
+}
+
+INLINE void put(int16_t *p, vec v, size_t m)
+{
+    if (m == LANES) {
+        _mm256_storeu_si256((__m256i *)p, v);
+        return;
+    }
+    int16_t some[LANES];
+    _mm256_storeu_si256((__m256i *)some, v);
+    memcpy(p, some, sizeof *p * m);
+}
+
+#define splat(x)          _mm256_set1_epi16((short)(x))
+#define add(a, b)         _mm256_add_epi16(a, b)
+#define sub(a, b)         _mm256_sub_epi16(a, b)
+#define adds(a, b)        _mm256_adds_epi16(a, b)
+#define subs(a, b)        _mm256_subs_epi16(a, b)
+#define mul(a, b)         _mm256_mulhrs_epi16(a, b)
+#define least(a, b)       _mm256_min_epi16(a, b)
+#define most(a, b)        _mm256_max_epi16(a, b)
+#define shift_right(a, n) _mm256_srai_epi16(a, n)
+#define above(a, b)       _mm256_cmpgt_epi16(a, b)
+#define both(a, b)        _mm256_and_si256(a, b)
+#define either(a, b)      _mm256_or_si256(a, b)
+#define only(a, b)        _mm256_andnot_si256(a, b)
+#define pick(m, a, b)     _mm256_blendv_epi8(b, a, m)
+#define any(m)            (!_mm256_testz_si256(m, m))
+#define add32(a, b)       _mm256_add_epi32(a, b)
+#define pairs_sum(a)      _mm256_madd_epi16(a, splat(1))
+
+INLINE int64_t total32(vec lanes)
+{
+    int32_t v[8];
+    int64_t total = 0;
+    _mm256_storeu_si256((__m256i *)v, lanes);
+    for (int i = 0; i < 8; i++)
+        total += v[i];
+    return total;
+}
+
+INLINE __m256i ratio_of(__m128i v, __m128i c)
+{
+    const __m256 top = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(v)),
+                 bottom = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(c));
+    return _mm256_cvttps_epi32(
+        _mm256_div_ps(_mm256_mul_ps(top, _mm256_set1_ps(16384)), bottom));
+}
+
+INLINE vec clipped_ratio(vec v, vec c)
+{
+    const __m256i low = ratio_of(_mm256_castsi256_si128(v), _mm256_castsi256_si128(c));
+    const __m256i high =
+        ratio_of(_mm256_extracti128_si256(v, 1), _mm256_extracti128_si256(c, 1));
+    return _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+}
+
+#include "augment/kernels_vec.h"
+
+/* ---- resize ---------------------------------------------------------------------------- */
+
+INLINE void add_rows(__m256i sum[4], __m256i a, __m256i b, uint32_t pair)
+{
+    const __m256i zero = _mm256_setzero_si256(), w = _mm256_set1_epi32((int)pair);
+    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+#define MADD(x) _mm256_madd_epi16(x, w)
+    sum[0] = _mm256_add_epi32(sum[0], MADD(_mm256_unpacklo_epi8(low, zero)));
+    sum[1] = _mm256_add_epi32(sum[1], MADD(_mm256_unpackhi_epi8(low, zero)));
+    sum[2] = _mm256_add_epi32(sum[2], MADD(_mm256_unpacklo_epi8(high, zero)));
+    sum[3] = _mm256_add_epi32(sum[3], MADD(_mm256_unpackhi_epi8(high, zero)));
+#undef MADD
+}
+
+INLINE __m256i load_bytes(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* 32 columns. */
+INLINE void columns(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
+                    size_t step, int taps)
+{
+    __m256i sum[4];
+    for (int i = 0; i < 4; i++)
+        sum[i] = _mm256_set1_epi32((1 << 6) - (128 << 14));
+    for (int t = 0; t + 1 < taps; t += 2, src += 2 * stride)
+        add_rows(sum, load_bytes(src), load_bytes(src + stride), pair[(size_t)t / 2 * step]);
+    if (taps % 2 == 1)
+        add_rows(sum, load_bytes(src), _mm256_setzero_si256(), pair[(size_t)taps / 2 * step]);
+    for (int i = 0; i < 4; i++)
+        sum[i] = _mm256_srai_epi32(sum[i], 7);
+    const __m256i even = _mm256_packs_epi32(sum[0], sum[1]),
+                  odd = _mm256_packs_epi32(sum[2], sum[3]);
+    put(dst, _mm256_permute2x128_si256(even, odd, 0x20), LANES);
+    put(dst + LANES, _mm256_permute2x128_si256(even, odd, 0x31), LANES);
+}
+
+INLINE void all_columns(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
+                        size_t step, int taps, size_t n)
+{
+    size_t x = 0;
+    for (; x + 32 <= n; x += 32)
+        columns(dst + x, src + x, stride, pair, step, taps);
+    if (x < n)
+        columns(dst + n - 32, src + n - 32, stride, pair, step, taps);
+}
+
+static void resize_v(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
+                     size_t step, int taps, int n)
+{
+    if (n < 32) {
+        rq_kernels c;
+        rq_kernels_add_c(&c);
+        c.resize_v(dst, src, stride, pair, step, taps, n);
+    } else if (taps == 4)
+        all_columns(dst, src, stride, pair, step, 4, (size_t)n);
+    else
+        all_columns(dst, src, stride, pair, step, taps, (size_t)n);
+}
+
+/* Four samples from each of two places. */
+INLINE __m128i two_places(const int16_t *a, const int16_t *b)
+{
+    return _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)a),
+                              _mm_loadl_epi64((const __m128i *)b));
+}
+
+/* Eight outputs of four taps. */
+INLINE __m256i four_taps(const int16_t *s, const int32_t *first, __m256i w0, __m256i w1)
+{
+#define AT(i) (s + first[i])
+    const __m256i x = _mm256_inserti128_si256(_mm256_castsi128_si256(two_places(AT(0), AT(1))),
+                                              two_places(AT(4), AT(5)), 1);
+    const __m256i y = _mm256_inserti128_si256(_mm256_castsi128_si256(two_places(AT(2), AT(3))),
+                                              two_places(AT(6), AT(7)), 1);
+#undef AT
+    const __m256 xf = _mm256_castsi256_ps(x), yf = _mm256_castsi256_ps(y);
+    const __m256i left = _mm256_castps_si256(_mm256_shuffle_ps(xf, yf, 0x88)),
+                  right = _mm256_castps_si256(_mm256_shuffle_ps(xf, yf, 0xdd));
+    return _mm256_add_epi32(_mm256_madd_epi16(left, w0), _mm256_madd_epi16(right, w1));
+}
+
+INLINE __m256i any_taps(const int16_t *s, const rq_taps *t, int o)
+{
+    const __m256i at = _mm256_loadu_si256((const __m256i *)(t->first + o));
+    __m256i sum = _mm256_setzero_si256();
+    for (int k = 0; k < t->pairs; k++) {
+        const __m256i w =
+            _mm256_loadu_si256((const __m256i *)(t->pair + (ptrdiff_t)k * t->stride + o));
+        const __m256i x = _mm256_i32gather_epi32((const int *)(const void *)(s + 2 * k), at, 2);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+    }
+    return sum;
+}
+
+INLINE void put_outputs(int16_t *dst, __m256i a, __m256i b, int left)
+{
+    const __m256i half = _mm256_set1_epi32(1 << 14);
+    a = _mm256_srai_epi32(_mm256_add_epi32(a, half), 15);
+    b = _mm256_srai_epi32(_mm256_add_epi32(b, half), 15);
+    put(dst, _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8),
+        left < LANES ? (size_t)left : LANES);
+}
+
+static void resize_h(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+                     int rows, const rq_taps *t)
+{
+    for (int o = 0; o < t->outputs; o += LANES) {
+        const int16_t *s = src;
+        int16_t *d = dst + o;
+        const int left = t->outputs - o;
+        if (t->pairs != 2) {
+            for (int r = 0; r < rows; r++, d += dst_stride, s += src_stride)
+                put_outputs(d, any_taps(s, t, o), any_taps(s, t, o + 8), left);
+            continue;
+        }
+        const uint32_t *pair = t->pair + o;
+        __m256i w[4];
+        for (int i = 0; i < 4; i++)
+            w[i] = _mm256_loadu_si256(
+                (const __m256i *)(pair + (ptrdiff_t)(i / 2) * t->stride + i % 2 * 8));
+        for (int r = 0; r < rows; r++, d += dst_stride, s += src_stride)
+            put_outputs(d, four_taps(s, t->first + o, w[0], w[2]),
+                        four_taps(s, t->first + o + 8, w[1], w[3]), left);
+    }
+}
+
+/* ---- masks ----------------------------------------------------------------------------- */
+
+INLINE __m256i mask_8(const float *line, const int32_t *first, const float *frac,
+                      float threshold)
+{
+    const float *p = line + first[0];
+    const __m256i at = _mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)first),
+                                        _mm256_set1_epi32(first[0]));
+    __m256 a, b;
+    if (first[7] - first[0] < 8) {
+        // The samples of eight places lie within one vector, mostly.
+        a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), at);
+        b = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p + 1), at);
+    } else {
+        a = _mm256_i32gather_ps(p, at, 4);
+        b = _mm256_i32gather_ps(p + 1, at, 4);
+    }
+    const __m256 v =
+        _mm256_add_ps(a, _mm256_mul_ps(_mm256_sub_ps(b, a), _mm256_loadu_ps(frac)));
+    return _mm256_castps_si256(_mm256_cmp_ps(v, _mm256_set1_ps(threshold), _CMP_GT_OQ));
+}
+
+static void mask_row(uint8_t *dst, const float *line, const int32_t *first, const float *frac,
+                     float threshold, int n)
+{
+    int x = 0;
+    for (; x + 16 <= n; x += 16) {
+        const __m256i a = mask_8(line, first + x, frac + x, threshold),
+                      b = mask_8(line, first + x + 8, frac + x + 8, threshold);
+        const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+        _mm_storeu_si128(
+            (__m128i *)(dst + x),
+            _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+    }
+    for (; x < n; x++) {
+        const float a = line[first[x]], b = line[first[x] + 1];
+        dst[x] = a + (b - a) * frac[x] > threshold ? 255 : 0;
+    }
+}
+
+static void cut_row(uint8_t *dst, const uint8_t *src, const uint8_t *front, uint8_t fill, int n)
+{
+    int x = 0;
+    const __m256i other = _mm256_set1_epi8((char)fill);
+    for (; x + 32 <= n; x += 32)
+        _mm256_storeu_si256((__m256i *)(dst + x), _mm256_blendv_epi8(other, load_bytes(src + x),
+                                                                     load_bytes(front + x)));
+    for (; x < n; x++)
+        dst[x] = front[x] ? src[x] : fill;
+}
+
+/* ---- store ----------------------------------------------------------------------------- */
+
+/* 16 bytes of a channel. */
+INLINE __m128i channel_bytes(const int16_t *c, size_t m)
+{
+    const vec v = levels(load(c, m));
+    return _mm_packus_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+
+/* 16 of 48 interleaved bytes: each channel's contribution by a shuffle of its own. */
+#define THIRD(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ra, rb, rc, rd, re, rf)                  \
+    _mm_setr_epi8(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ra, rb, rc, rd, re, rf)
+#define JOIN(pr, pg, pb)                                                                       \
+    _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, pr), _mm_shuffle_epi8(g, pg)),               \
+                 _mm_shuffle_epi8(b, pb))
+
+INLINE void interleave(__m128i out[3], __m128i r, __m128i g, __m128i b)
+{
+    out[0] = JOIN(THIRD(0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5),
+                  THIRD(-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1),
+                  THIRD(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1));
+    out[1] = JOIN(THIRD(-1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10, -1),
+                  THIRD(5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10),
+                  THIRD(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1));
+    out[2] = JOIN(THIRD(-1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1, -1),
+                  THIRD(-1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1),
+                  THIRD(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15));
+}
+
+static void store(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n)
+{
+    for (size_t x = 0; x < n; x += LANES) {
+        const size_t m = n - x < LANES ? n - x : LANES;
+        __m128i out[3];
+        interleave(out, channel_bytes(r + x, m), channel_bytes(g + x, m),
+                   channel_bytes(b + x, m));
+        memcpy(dst + 3 * x, out, 3 * m);
+    }
+}
+
+void rq_kernels_add_avx2(rq_kernels *k)
+{
+    COLOUR_KERNELS;
+    k->resize_v = resize_v;
+    k->resize_h = resize_h;
+    k->mask_row = mask_row;
+    k->cut_row = cut_row;
+    k->store = store;
+}
+#else
+void rq_kernels_add_avx2(rq_kernels *k)
+{
+    (void)k;
+}
+#endif
