@@ -6,6 +6,8 @@
  * notes, hash (XXH3-128 of the coded bytes or null), duplicate_of (a name or null),
  * duplicate_label, kept, verdict, status (OK or the code of the error), reason.
  *
+ * Width and height are those that are coded, also when the orientation was applied.
+ *
  * The last line: end, images, classes, bytes, ok, fixed, warned, rejected, duplicates,
  * conflicts, dropped, source, xxh3. The hash is XXH3-64 of every byte of the file in front of
  * `,"xxh3"`. */

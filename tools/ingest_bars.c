@@ -14,13 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 560, HEIGHT = 170, BOTTOM = 22, TOP = 6, FEW_CLASSES = 24, CLASS_BINS = 28 };
+enum { WIDTH = 290, HEIGHT = 130, BOTTOM = 20, TOP = 6, FEW_CLASSES = 24, CLASS_BINS = 28 };
 
 const char rq_bars_css[] =
     ".bars{display:grid;grid-template-columns:repeat(auto-fit,minmax(290px,1fr));gap:18px;"
     "margin-top:18px}.bars figure{margin:0;padding:16px 18px}"
     ".bars svg{width:100%;height:auto;display:block;margin-top:8px}"
-    ".bars svg text{font-size:11px;fill:var(--dim);text-anchor:middle}"
+    ".bars svg text{font-size:10px;fill:var(--dim);text-anchor:middle}"
     ".bars rect{fill:var(--accent);opacity:.82}.bars rect:hover{opacity:1}"
     ".bars line{stroke:var(--line)}.bars .note{font-size:12.5px;margin-top:2px}"
     ".few{display:grid;grid-template-columns:minmax(60px,max-content) 1fr max-content;"
@@ -55,7 +55,7 @@ static rq_status put_bar(rq_buf *out, double x, double w, uint64_t count, uint64
         out, err,
         "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"1.5\">"
         "<title>%s: %s</title></rect>",
-        x + 0.5, TOP + room - h, fmax(w - 1, 0.5), h, range, rq_format_count(text, count));
+        x + 0.4, TOP + room - h, fmax(w - 0.8, 0.5), h, range, rq_format_count(text, count));
 }
 
 static rq_status put_tick(rq_buf *out, double x, const char *text, rq_err *err)

@@ -5,6 +5,7 @@
 #include "tools/ingest_stats.h"
 
 #include "common/mem.h"
+#include "ingest/orient.h"
 
 #include <math.h>
 #include <string.h>
@@ -66,7 +67,10 @@ static rq_status count_class(rq_ingest_stats *s, const rq_report_entry *e, rq_er
 
 rq_status rq_ingest_stats_add(rq_ingest_stats *s, const rq_report_entry *e, rq_err *err)
 {
-    const int w = e->info.width, h = e->info.height;
+    const bool swapped =
+        (e->info.notes & RQ_NOTE_TURNED) != 0 && rq_orientation_swaps(e->info.orientation);
+    const int w = swapped ? e->info.height : e->info.width;
+    const int h = swapped ? e->info.width : e->info.height;
     s->codecs[e->info.codec]++;
     if (e->verdict.kind == RQ_VERDICT_REJECTED) {
         s->errors[e->verdict.status]++;
