@@ -568,6 +568,32 @@ static void archive_seeds(void)
 
 /* ---- text and checkpoints ---------------------------------------------------------------- */
 
+/* The same samples as the second of three parts. */
+static void part_seed(const rq_manifest *whole)
+{
+    char prefix[RQ_MAX_PREFIX_BYTES], file[RQ_MAX_FILE_BYTES];
+    rq_manifest part = *whole;
+    rq_manifest_shard shards[2] = {whole->shards[0], whole->shards[1]};
+    rq_buf text = {0};
+    rq_err err = {0};
+    part.part = (rq_part){2, 3};
+    part.first = 5;
+    part.records = 5;
+    part.source_images = 15;
+    part.shards = shards;
+    char *names[2];
+    rq_shard_prefix(prefix, sizeof prefix, part.name, part.part);
+    for (size_t i = 0; i < 2; i++) {
+        rq_shard_file_name(file, sizeof file, prefix, i);
+        shards[i].file = names[i] = rq_strdup(file);
+    }
+    must(rq_manifest_encode(&part, &text, &err), &err);
+    put("manifest", "part-2-of-3", NULL, 0, text.data, text.size);
+    rq_free(names[0]);
+    rq_free(names[1]);
+    rq_buf_free(&text);
+}
+
 static void manifest_seeds(void)
 {
     rq_manifest m = {.name = rq_strdup("data"),
@@ -589,8 +615,11 @@ static void manifest_seeds(void)
         must(rq_manifest_add_shard(&m, file, &s, &err), &err);
         must(rq_manifest_add_class(&m, i ? "cat" : "d\xC3\xB6g", &err), &err);
     }
+    must(rq_settings_add(&m.settings, &err, "encoding", "%s", "ppm"), &err);
+    must(rq_settings_add(&m.settings, &err, "level", "%d", 3), &err);
     must(rq_manifest_encode(&m, &text, &err), &err);
     put("manifest", "two-shards", NULL, 0, text.data, text.size);
+    part_seed(&m);
     put("manifest", "cut-off", NULL, 0, text.data, text.size / 2);
     rq_manifest_free(&m);
     rq_buf_free(&text);
@@ -835,6 +864,39 @@ static rq_status fill(void *ctx, size_t i, void *dst, rq_err *err)
     return RQ_OK;
 }
 
+/* A checkpoint's header over tensors that are not its model's, as choice 3 wants it: without
+ * the length, and with a newline where the padding was. */
+static void checkpoint_seed(void)
+{
+    rq_st_tensor t[] = {
+        {.name = "encoder.conv1.weight", .dtype = RQ_ST_F32, .ndim = 2, .shape = {1, 2}}};
+    const rq_st_meta meta[] = {{"format", "reliquary-checkpoint"},
+                               {"version", "1"},
+                               {"arch", "resnet18"},
+                               {"stem", "1"},
+                               {"base_width", "8"},
+                               {"proj_hidden", "16"},
+                               {"proj_out", "8"},
+                               {"pred_hidden", "16"},
+                               {"classes", "0"},
+                               {"step", "12"}};
+    rq_buf file = {0}, seed = {0};
+    rq_err err = {0};
+    must(rq_safetensors_write(scratch(), t, 1, fill, t, meta, sizeof meta / sizeof *meta, &err),
+         &err);
+    read_back(scratch(), &file);
+    size_t header = (size_t)rq_get_le64(file.data);
+    const uint8_t *data = file.data + 8 + header;
+    while (file.data[8 + header - 1] == ' ')
+        header--;
+    must(rq_buf_append(&seed, file.data + 8, header, &err), &err);
+    must(rq_buf_append(&seed, "\n", 1, &err), &err);
+    must(rq_buf_append(&seed, data, (size_t)(file.data + file.size - data), &err), &err);
+    put("safetensors", "checkpoint", "\3", 1, seed.data, seed.size);
+    rq_buf_free(&file);
+    rq_buf_free(&seed);
+}
+
 static void safetensors_seeds(void)
 {
     rq_st_tensor t[] = {{.name = "a", .dtype = RQ_ST_F32, .ndim = 2, .shape = {2, 3}},
@@ -851,6 +913,7 @@ static void safetensors_seeds(void)
     put("safetensors", "hashed", "\0", 1, file.data, file.size);
     put("safetensors", "plain", "\1", 1, plain, sizeof plain - 1);
     rq_buf_free(&file);
+    checkpoint_seed();
 }
 
 int main(int argc, char **argv)
