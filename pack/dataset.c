@@ -405,13 +405,13 @@ rq_status rq_reader_decode_rgb(rq_reader *r, const rq_sample *sample, rq_image *
     return conclude(r, sample, rq_sample_decode_rgb(r->decoder, &s, img, &inner), &inner, err);
 }
 
-rq_status rq_reader_dct_to_jpeg(rq_reader *r, const rq_sample *sample, rq_buf *jpeg,
-                                rq_err *err)
+rq_status rq_reader_export(rq_reader *r, const rq_sample *sample, rq_buf *file,
+                           const char **extension, rq_err *err)
 {
     const rq_stored_image s = stored_image(sample);
     rq_err inner = {0};
-    return conclude(r, sample, rq_sample_dct_to_jpeg(r->decoder, &s, jpeg, &inner), &inner,
-                    err);
+    return conclude(r, sample, rq_sample_export(r->decoder, &s, file, extension, &inner),
+                    &inner, err);
 }
 
 rq_status rq_reader_decode_mask(rq_reader *r, const rq_sample *sample, rq_image *mask,

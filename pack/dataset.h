@@ -75,10 +75,11 @@ RQ_NODISCARD rq_status rq_reader_decode(rq_reader *r, const rq_sample *sample, r
  * that other programs read. */
 RQ_NODISCARD rq_status rq_reader_decode_rgb(rq_reader *r, const rq_sample *sample,
                                             rq_image *img, rq_err *err);
-/* A `dct` sample as a JPEG file (replaced) with the same coefficients; INVALID_ARG for others.
- */
-RQ_NODISCARD rq_status rq_reader_dct_to_jpeg(rq_reader *r, const rq_sample *sample,
-                                             rq_buf *jpeg, rq_err *err);
+/* The picture as a file that other programs read (replaced): jpeg, avif and ppm as they are
+ * stored, dct as a JPEG with the same coefficients and its orientation in an EXIF block, raw as
+ * a PNG. *extension: of the file, without dot. */
+RQ_NODISCARD rq_status rq_reader_export(rq_reader *r, const rq_sample *sample, rq_buf *file,
+                                        const char **extension, rq_err *err);
 /* The mask as one grey plane at its stored size; NOT_FOUND when the sample has none. */
 RQ_NODISCARD rq_status rq_reader_decode_mask(rq_reader *r, const rq_sample *sample,
                                              rq_image *mask, rq_err *err);

@@ -17,6 +17,7 @@ struct rq_sample_decoder {
     rq_decoder *decoder;
     rq_dct *dct;
     rq_image stored; // as decoded, when more is to be done with it
+    rq_image shown;  // exported
     rq_image rgb;    // the same, of full size
 };
 
@@ -46,6 +47,7 @@ void rq_sample_decoder_destroy(rq_sample_decoder **d)
     rq_dct_destroy(&(*d)->dct);
     rq_image_free(&(*d)->stored);
     rq_image_free(&(*d)->rgb);
+    rq_image_free(&(*d)->shown);
     rq_free(*d);
     *d = NULL;
 }
@@ -114,12 +116,41 @@ rq_status rq_sample_decode_mask(rq_sample_decoder *d, const uint8_t *data, size_
     return rq_decode_gray(d->decoder, data, bytes, mask, err);
 }
 
-rq_status rq_sample_dct_to_jpeg(rq_sample_decoder *d, const rq_stored_image *s, rq_buf *jpeg,
-                                rq_err *err)
+static rq_status export_png(rq_sample_decoder *d, const rq_stored_image *s, rq_buf *file,
+                            rq_err *err)
 {
-    if (s->encoding != RQ_ENCODING_DCT)
-        return rq_fail(err, RQ_INVALID_ARG, "a picture stored as `%s` has no coefficients",
-                       rq_encoding_name(s->encoding));
-    RQ_TRY(rq_dct_to_jpeg(d->dct, s->data, s->bytes, jpeg, err));
-    return rq_exif_insert_orientation(jpeg, s->orientation, err);
+    RQ_TRY(rq_sample_decode_rgb(d, s, &d->shown, err));
+    const rq_image *img = &d->shown;
+    const int channels = rq_pixels_planes(img->pixels);
+    uint8_t *samples = rq_alloc((size_t)img->width * (size_t)img->height, (size_t)channels);
+    if (!samples)
+        return rq_fail(err, RQ_OOM, "out of memory for a picture of %d x %d pixels", img->width,
+                       img->height);
+    for (int y = 0; y < img->height; y++)
+        for (int x = 0; x < img->width; x++)
+            for (int c = 0; c < channels; c++)
+                samples[((size_t)y * (size_t)img->width + (size_t)x) * (size_t)channels +
+                        (size_t)c] =
+                    img->plane[c].data[(size_t)y * img->plane[c].stride + (size_t)x];
+    const rq_status st = rq_png_encode(samples, img->width, img->height, channels, file, err);
+    rq_free(samples);
+    return st;
+}
+
+rq_status rq_sample_export(rq_sample_decoder *d, const rq_stored_image *s, rq_buf *file,
+                           const char **extension, rq_err *err)
+{
+    file->size = 0;
+    switch (s->encoding) {
+    case RQ_ENCODING_DCT:
+        *extension = "jpg";
+        RQ_TRY(rq_dct_to_jpeg(d->dct, s->data, s->bytes, file, err));
+        return rq_exif_insert_orientation(file, s->orientation, err);
+    case RQ_ENCODING_RAW:
+        *extension = "png";
+        return export_png(d, s, file, err);
+    default:
+        *extension = rq_frame_extension(s->encoding, s->data, s->bytes);
+        return rq_buf_append(file, s->data, s->bytes, err);
+    }
 }

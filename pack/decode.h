@@ -40,10 +40,11 @@ RQ_NODISCARD rq_status rq_sample_decode_rgb(rq_sample_decoder *d, const rq_store
 /* A mask member as one grey plane at its stored size. */
 RQ_NODISCARD rq_status rq_sample_decode_mask(rq_sample_decoder *d, const uint8_t *data,
                                              size_t bytes, rq_image *mask, rq_err *err);
-/* A `dct` picture as a JPEG file (replaced) with the same coefficients, and with its
- * orientation in an EXIF block. */
-RQ_NODISCARD rq_status rq_sample_dct_to_jpeg(rq_sample_decoder *d, const rq_stored_image *s,
-                                             rq_buf *jpeg, rq_err *err);
+/* The picture as a file that other programs read (replaced): jpeg, avif and ppm as they are
+ * stored, dct as a JPEG with the same coefficients and its orientation in an EXIF block, raw as
+ * a PNG. *extension: of the file, without dot. */
+RQ_NODISCARD rq_status rq_sample_export(rq_sample_decoder *d, const rq_stored_image *s,
+                                        rq_buf *file, const char **extension, rq_err *err);
 
 #ifdef __cplusplus
 }

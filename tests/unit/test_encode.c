@@ -454,24 +454,47 @@ static void orientation_is_ignored_or_applied(void **state)
         }
 }
 
-static void dct_samples_become_jpegs_again(void **state)
+/* What other programs get: the coefficients as a JPEG that says how it is to be turned, exact
+ * pixels as a PNG, everything else as it is stored. */
+static void samples_become_files_again(void **state)
 {
+    static const char *const extensions[] = {"jpg", "jpg", "avif", "ppm", "png"};
     scene *s = *state;
-    rq_buf jpeg = {0};
-    for (int o = 1; o <= 8; o += 5) {
-        draw_jpeg(s, W, H, 2, o);
-        s->opts.exif_apply = true;
-        through(s, RQ_ENCODING_DCT, "x.jpg");
-        const rq_stored_image stored =
-            rq_stored_image_of(&s->out.entry, s->members.image, s->members.image_bytes);
-        assert_ok(rq_sample_dct_to_jpeg(s->samples, &stored, &jpeg, &s->err), &s->err);
-        rq_image_info info;
-        assert_ok(rq_decode(s->decoder, jpeg.data, jpeg.size, true, &s->want, &info, &s->err),
-                  &s->err);
-        assert_int_equal(info.orientation, o);
-        assert_int_equal(difference(&s->want, &s->source), 0);
-    }
-    rq_buf_free(&jpeg);
+    rq_buf file = {0};
+    s->opts.exif_apply = true;
+    for (int i = 0; i < N_ALL; i++)
+        for (int o = 1; o <= 8; o += 5) {
+            if (all[i] == RQ_ENCODING_AVIF && !have_avif())
+                continue;
+            draw_jpeg(s, W, H, 2, o);
+            through(s, all[i], "x.jpg");
+            const rq_stored_image stored =
+                rq_stored_image_of(&s->out.entry, s->members.image, s->members.image_bytes);
+            const char *extension = "";
+            rq_image_info info;
+            assert_ok(rq_sample_export(s->samples, &stored, &file, &extension, &s->err),
+                      &s->err);
+            assert_string_equal(extension, extensions[i]);
+            assert_ok(
+                rq_decode(s->decoder, file.data, file.size, true, &s->want, &info, &s->err),
+                &s->err);
+            const bool keeps = all[i] <= RQ_ENCODING_DCT;
+            assert_int_equal(info.orientation, keeps ? o : 1);
+            if (keeps)
+                assert_int_equal(difference(&s->want, &s->source), 0);
+            if (all[i] != RQ_ENCODING_RAW)
+                continue;
+            assert_int_equal(info.codec, RQ_CODEC_PNG);
+            assert_ok(rq_sample_decode_rgb(s->samples, &stored, &s->got, &s->err), &s->err);
+            assert_int_equal(difference(&s->want, &s->got), 0);
+            if (o == 1) {
+                assert_ok(rq_decode_rgb(s->decoder, s->file.data, s->file.size, true,
+                                        &s->source, NULL, &s->err),
+                          &s->err);
+                assert_int_equal(difference(&s->want, &s->source), 0);
+            }
+        }
+    rq_buf_free(&file);
 }
 
 /* ---- masks ------------------------------------------------------------------------------- */
@@ -641,7 +664,7 @@ int main(void)
         T(avif_is_made_from_planes),
         T(qualities_map_to_quantizers),
         T(orientation_is_ignored_or_applied),
-        T(dct_samples_become_jpegs_again),
+        T(samples_become_files_again),
         T(masks_are_carried_in_every_encoding),
         T(masks_are_turned_along),
         T(options_are_checked),
