@@ -17,8 +17,8 @@ struct rq_sample_decoder {
     rq_decoder *decoder;
     rq_dct *dct;
     rq_image stored; // as decoded, when more is to be done with it
-    rq_image shown;  // exported
     rq_image rgb;    // the same, of full size
+    rq_image shown;  // of a file that is exported
 };
 
 rq_status rq_sample_decoder_create(rq_sample_decoder **out, unsigned cpu_flags,
