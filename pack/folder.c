@@ -165,15 +165,52 @@ static rq_status lock_part(rq_folder *f, rq_err *err)
     }
 }
 
+// Bytes of the longest leading part of `path` that exists, all of it or none included.
+static size_t existing_bytes(const char *path)
+{
+    struct stat st;
+    size_t n = strlen(path);
+    char part[4096];
+    if (n >= sizeof part)
+        return n;
+    memcpy(part, path, n + 1);
+    while (n > 0 && stat(part, &st) != 0) {
+        while (n > 0 && part[n - 1] == '/')
+            n--;
+        while (n > 0 && part[n - 1] != '/')
+            n--;
+        part[n] = 0;
+    }
+    return n;
+}
+
+// New folders are entries of the folders above them: those are flushed too, where that can be.
+static void sync_parents(const char *path, size_t existed)
+{
+    char part[4096];
+    const size_t n = strlen(path);
+    if (n >= sizeof part)
+        return;
+    for (size_t i = existed; i < n; i++) {
+        if (i > existed && (path[i] != '/' || path[i + 1] == 0))
+            continue;
+        snprintf(part, sizeof part, "%.*s", (int)i, path);
+        if (rq_dir_sync(i ? part : ".", NULL) != RQ_OK)
+            errno = 0; // a folder that we may not read
+    }
+}
+
 rq_status rq_folder_open(rq_folder *f, const char *path, const char *name, rq_part part,
                          rq_err *err)
 {
     struct stat st;
     *f = (rq_folder){.path = path, .name = name, .part = part, .fd = -1, .part_fd = -1};
     name_files(f);
+    const size_t existed = existing_bytes(path);
     f->created = stat(path, &st) != 0 && errno == ENOENT;
     RQ_TRY(rq_mkdirs(path, err));
     f->open = true;
+    sync_parents(path, existed);
     f->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->fd < 0)
         return rq_fail_errno(err, "cannot open the output folder '%s'", path);

@@ -1,7 +1,15 @@
 # For scripts that make system calls fail on purpose; sourced with RQ_SOURCE set. See faultshim.c.
 #
+# With fault_room=memory, sourcing it changes to a folder where flushing files costs nothing.
+#
 #   fault PLAN COMMAND...        runs the command under the plan, e.g. write:3:ENOSPC
 #   fault_count CALL COMMAND...  prints how many such calls the command makes
+
+if [ "${fault_room:-}" = memory ] && fault_room=$(mktemp -d /dev/shm/rq-faults-XXXXXX 2>/dev/null); then
+    trap 'cd /; rm -rf "$fault_room"' EXIT
+    trap 'exit 1' HUP INT TERM
+    cd "$fault_room"
+fi
 
 fault_shim=$PWD/.faultshim.so
 if ! ${CC:-cc} -O1 -shared -fPIC -o "$fault_shim" "$RQ_SOURCE/tests/crash/faultshim.c" -ldl; then
