@@ -63,6 +63,9 @@ static rq_status add_row(rq_catalogue *c, uint32_t input, const char *root, cons
     char name[RQ_ROWS_LINE_MAX];
     rq_item item = {.offset = RQ_NO_OFFSET, .input = input};
     clean_name(name, row->name);
+    if (name[0] == '\0')
+        return rq_fail(err, RQ_BAD_FORMAT, "line %llu: '%.80s' names no file",
+                       (unsigned long long)row->line, row->name);
     RQ_TRY(rq_catalogue_text(c, row->name, strlen(row->name), &item.stored, err));
     RQ_TRY(rq_catalogue_text(c, name, strlen(name), &item.name, err));
     if (row->label != NULL) {
@@ -84,6 +87,7 @@ rq_status rq_list_walk(rq_catalogue *c, uint32_t input, const char *root, const 
                        rq_err *err)
 {
     rq_rows rows;
+    const size_t first = c->n_items;
     rq_status s = rq_rows_read(&rows, list, RQ_ROWS_AUTO, err);
     for (size_t i = 0; i < rows.n && s == RQ_OK; i++) {
         s = rq_catalogue_visit(c, list, err);
@@ -92,6 +96,14 @@ rq_status rq_list_walk(rq_catalogue *c, uint32_t input, const char *root, const 
         if (s == RQ_BAD_FORMAT)
             rq_err_prefix(err, "%s", list);
     }
+    size_t gone = 0;
+    for (size_t i = first; i < c->n_items; i++)
+        gone += c->items[i].status == RQ_NOT_FOUND;
+    if (s == RQ_OK && gone > 0 && gone == c->n_items - first)
+        s = rq_fail(err, RQ_NOT_FOUND,
+                    "%s: none of its %zu files is there, the first is %s; paths start from the "
+                    "list's folder",
+                    list, gone, c->items[first].stored);
     rq_rows_free(&rows);
     return s;
 }
