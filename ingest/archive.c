@@ -40,6 +40,7 @@ typedef struct level {
     bool windowed;
     bool compressed; /* or zip: members have no offset */
     bool end_known;
+    bool clipped; /* the file ends within it */
     char class_name[RQ_PATH_BYTES_MAX];
     uint8_t *buffer;
 } level;
@@ -359,7 +360,8 @@ static rq_status end_level(rq_tar *t, const level *l, rq_status s, rq_err *err)
                     "%s%s%s has no end-of-archive mark: it was cut off, and images are "
                     "missing; get it again, or use what is there with --allow-truncated",
                     t->path, inside, l->class_name);
-    if (s != RQ_TRUNCATED || !t->opts.allow_truncated || t->swollen)
+    const bool early = s == RQ_TRUNCATED || (l->clipped && s == RQ_BAD_FORMAT);
+    if (!early || !t->opts.allow_truncated || t->swollen)
         return s;
     rq_err_clear(err);
     rq_log(&t->opts.log, RQ_LOG_WARN, "%s%s%s ends early; what is whole is used", t->path,
@@ -428,8 +430,17 @@ static rq_status enter(rq_tar *t, rq_member *m, size_t stem, rq_err *err)
     if (m->offset >= t->file_bytes)
         return RQ_OK; /* cut off before it began, which the end of the outer one will say */
     const uint64_t left = t->file_bytes - m->offset;
-    return push_level(t, NULL, m->offset, m->bytes < left ? m->bytes : left, m->class_name,
-                      err);
+    const bool clipped = m->bytes > left;
+    const int depth = t->depth;
+    const rq_status s =
+        push_level(t, NULL, m->offset, clipped ? left : m->bytes, m->class_name, err);
+    if (t->depth > depth)
+        t->levels[depth]->clipped = clipped;
+    if (s == RQ_OK || t->depth == depth)
+        return s;
+    RQ_TRY(end_level(t, t->levels[depth], s, err));
+    pop_level(t);
+    return RQ_OK;
 }
 
 rq_status rq_tar_next(rq_tar *t, rq_member *m, rq_err *err)
@@ -572,8 +583,7 @@ static rq_status read_sidecar(listing *l, rq_err *err)
         RQ_TRY(rq_tar_read_at(l->tar, l->sidecar.data, bytes, m->offset, err));
     else
         RQ_TRY(rq_tar_read(l->tar, l->sidecar.data, bytes, err));
-    rq_sample_read(&l->sample, m->path, (const char *)l->sidecar.data, bytes);
-    return RQ_OK;
+    return rq_sample_read(&l->sample, m->path, (const char *)l->sidecar.data, bytes, err);
 }
 
 static rq_status walk_member(listing *l, rq_err *err)

@@ -49,6 +49,37 @@ bool rq_is_no_image(const char *path)
     return false;
 }
 
+/* Bytes of a path without its extension. */
+static size_t stem_bytes(const char *path)
+{
+    const char *base = rq_path_base(path), *dot = strrchr(base, '.');
+    return dot != NULL && dot != base ? (size_t)(dot - path) : strlen(path);
+}
+
+int rq_compare_base_stems(const char *a, const char *b)
+{
+    const char *x = rq_path_base(a), *y = rq_path_base(b);
+    const size_t n = stem_bytes(x), m = stem_bytes(y);
+    const int order = memcmp(x, y, n < m ? n : m);
+    return order != 0 ? order : (n > m) - (n < m);
+}
+
+bool rq_same_stem(const char *a, const char *b)
+{
+    const size_t n = stem_bytes(a);
+    return n == stem_bytes(b) && memcmp(a, b, n) == 0;
+}
+
+bool rq_same_ending(const char *a, const char *b)
+{
+    const size_t n = stem_bytes(a), m = stem_bytes(b), common = n < m ? n : m;
+    const char *longer = n < m ? b : a;
+    const size_t rest = n + m - 2 * common;
+    if (memcmp(a + n - common, b + m - common, common) != 0)
+        return false;
+    return rest == 0 || longer[rest - 1] == '/';
+}
+
 bool rq_is_inside(const char *path, const char *folder, size_t length)
 {
     return strncmp(path, folder, length) == 0 && path[length] == '/';

@@ -1,89 +1,211 @@
 // SPDX-License-Identifier: Apache-2.0
-// Saliency masks found by name beside a dataset. Each is decoded to grey and averaged down by
-// exact area weights in integers, so that a mask has the same bytes on every machine. There is
-// no state but the folder's name, hence any thread may ask.
+// Saliency masks found by name beside a dataset, in a folder or in a plain tar. Their names are
+// listed once and sorted by base name; contents are read when they are asked for, by pread, and
+// nothing changes after opening, hence any thread may ask. Each is decoded to grey and averaged
+// down by exact area weights in integers, so that a mask has the same bytes on every machine.
 #include "ingest/masks.h"
 
 #include "common/file.h"
 #include "ingest/orient.h"
+#include "ingest/source_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 struct rq_masks {
-    char *dir;
+    char *path;
+    rq_tar *tar; /* NULL: a folder */
+    rq_catalogue catalogue;
+    size_t *order;     /* items by base name without extension */
+    size_t root_bytes; /* of the folder that holds all of a tar's masks */
 };
 
-rq_status rq_masks_open(rq_masks **out, const char *dir, rq_err *err)
+/* ---- opening ----------------------------------------------------------------------------- */
+
+static bool is_mask_name(const char *path)
+{
+    static const char *const extensions[] = {".png", ".pgm", ".jpg", ".jpeg"};
+    const char *dot = strrchr(rq_path_base(path), '.');
+    for (size_t i = 0; dot != NULL && i < sizeof extensions / sizeof *extensions; i++) {
+        if (strcasecmp(dot, extensions[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int by_base_stem(const void *a, const void *b, void *context)
+{
+    const rq_item *items = context;
+    const rq_item *x = &items[*(const size_t *)a], *y = &items[*(const size_t *)b];
+    const int order = rq_compare_base_stems(x->stored, y->stored);
+    return order != 0 ? order : strcmp(x->stored, y->stored);
+}
+
+/* Bytes of the folders, with their slashes, that all paths begin with; without a WordNet id at
+ * their end, which is a class. */
+static size_t common_folder(const rq_catalogue *c)
+{
+    const char *first = c->n_items > 0 ? c->items[0].stored : "";
+    size_t n = (size_t)(rq_path_base(first) - first);
+    for (size_t i = 1; i < c->n_items; i++) {
+        const char *path = c->items[i].stored;
+        while (n > 0 && (strncmp(path, first, n) != 0 || first[n - 1] != '/'))
+            n--;
+    }
+    return n >= 10 && rq_is_wnid(first + n - 10, 9) ? n - 10 : n;
+}
+
+static rq_status sort_masks(rq_masks *m, rq_err *err)
+{
+    rq_catalogue *c = &m->catalogue;
+    size_t kept = 0;
+    for (size_t i = 0; i < c->n_items; i++) {
+        if (is_mask_name(c->items[i].stored))
+            c->items[kept++] = c->items[i];
+    }
+    c->n_items = kept;
+    m->order = rq_alloc(kept, sizeof *m->order);
+    if (m->order == NULL)
+        return rq_fail(err, RQ_OOM, "no memory for the list of masks");
+    for (size_t i = 0; i < kept; i++)
+        m->order[i] = i;
+    qsort_r(m->order, kept, sizeof *m->order, by_base_stem, c->items);
+    if (m->tar != NULL)
+        m->root_bytes = common_folder(c);
+    return RQ_OK;
+}
+
+static rq_status list_masks(rq_masks *m, bool folder, rq_err *err)
+{
+    rq_catalogue *c = &m->catalogue;
+    rq_walk walk = {0};
+    if (folder)
+        return rq_dir_walk(c, 0, m->path, &walk, err);
+    RQ_TRY(rq_tar_walk(c, 0, m->path, &walk, err));
+    if (!walk.direct)
+        return rq_fail(err, RQ_UNSUPPORTED,
+                       "'%s' is compressed, and masks are read in any order; give a plain .tar "
+                       "or a folder",
+                       m->path);
+    return rq_tar_open(&m->tar, m->path, &c->opts, err);
+}
+
+rq_status rq_masks_open(rq_masks **out, const char *path, rq_err *err)
 {
     *out = NULL;
     struct stat st;
-    if (stat(dir, &st) != 0)
+    if (stat(path, &st) != 0)
         return errno == ENOENT || errno == ENOTDIR
                    ? rq_fail(err, RQ_NOT_FOUND,
-                             "there is no folder of masks '%s'; check the path", dir)
-                   : rq_fail_errno(err, "cannot open the folder of masks '%s'", dir);
-    if (!S_ISDIR(st.st_mode))
-        return rq_fail(err, RQ_NOT_FOUND, "'%s' is not a folder; give a folder of masks", dir);
+                             "there is no folder or tar of masks '%s'; check the path", path)
+                   : rq_fail_errno(err, "cannot open the masks '%s'", path);
+    if (!S_ISDIR(st.st_mode) && (!S_ISREG(st.st_mode) || rq_archive_stem(path) == 0))
+        return rq_fail(err, RQ_NOT_FOUND,
+                       "'%s' is neither a folder nor a tar; give one of masks", path);
     rq_masks *m = rq_calloc(1, sizeof *m);
     if (m != NULL)
-        m->dir = rq_strdup(dir);
-    if (m == NULL || m->dir == NULL) {
-        rq_free(m);
-        return rq_fail(err, RQ_OOM, "no memory for the folder of masks");
+        m->path = rq_strdup(path);
+    rq_status s = RQ_OK;
+    if (m == NULL || m->path == NULL)
+        s = rq_fail(err, RQ_OOM, "no memory for the masks");
+    if (s == RQ_OK) {
+        rq_source_opts_default(&m->catalogue.opts);
+        s = list_masks(m, S_ISDIR(st.st_mode), err);
     }
+    if (s == RQ_OK)
+        s = sort_masks(m, err);
+    if (s != RQ_OK)
+        rq_masks_close(&m);
     *out = m;
-    return RQ_OK;
+    return s;
 }
 
 void rq_masks_close(rq_masks **m)
 {
     if (m == NULL || *m == NULL)
         return;
-    rq_free((*m)->dir);
+    rq_tar_close(&(*m)->tar);
+    rq_catalogue_free(&(*m)->catalogue);
+    rq_free((*m)->order);
+    rq_free((*m)->path);
     rq_free(*m);
     *m = NULL;
 }
 
-/* Reads DIR/STEM.EXT for the first extension there is; NOT_FOUND when there is none. */
-static rq_status read_candidate(const rq_masks *m, const char *stem, int stem_length,
-                                rq_buf *file, char *path, size_t path_bytes, rq_err *err)
+/* ---- finding ----------------------------------------------------------------------------- */
+
+/* How a mask's path fits an image's: 2 as CLASS/FILE, 1 as FILE for any class, 0 not at all. */
+static int fit(const rq_masks *m, const char *mask, const char *image)
 {
-    static const char *const extensions[] = {"png", "pgm", "jpg", "jpeg"};
-    for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++) {
-        const int n =
-            snprintf(path, path_bytes, "%s/%.*s.%s", m->dir, stem_length, stem, extensions[i]);
-        struct stat st;
-        if (n < 0 || (size_t)n >= path_bytes || stat(path, &st) != 0)
-            continue;
-        return rq_file_read(path, rq_limits_default().max_file_bytes, file, err);
+    const char *below = mask + m->root_bytes;
+    if (rq_same_stem(below, image))
+        return 2;
+    return strchr(below, '/') == NULL ? 1 : 0;
+}
+
+/* Place in the order of the first mask whose base name is not below the image's. */
+static size_t first_of_base(const rq_masks *m, const char *image)
+{
+    const rq_item *items = m->catalogue.items;
+    size_t low = 0, high = m->catalogue.n_items;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (rq_compare_base_stems(items[m->order[middle]].stored, image) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return RQ_NOT_FOUND;
+    return low;
 }
 
-/* Names come from archives: one that climbs out of the folder has no mask. */
-static bool stays_inside(const char *name)
+/* *found is NULL when the image has no mask. */
+static rq_status find_mask(const rq_masks *m, const char *image, const rq_item **found,
+                           rq_err *err)
 {
-    if (name[0] == '/' || strncmp(name, "../", 3) == 0)
-        return false;
-    return strstr(name, "/../") == NULL;
+    const rq_item *other = NULL;
+    int best = 0;
+    *found = NULL;
+    for (size_t i = first_of_base(m, image); i < m->catalogue.n_items; i++) {
+        const rq_item *item = &m->catalogue.items[m->order[i]];
+        if (rq_compare_base_stems(item->stored, image) != 0)
+            break;
+        const int now = fit(m, item->stored, image);
+        if (now == 0 || now < best)
+            continue;
+        other = now == best ? *found : NULL;
+        *found = item;
+        best = now;
+    }
+    if (other != NULL)
+        return rq_fail(err, RQ_BAD_FORMAT, "the image has two masks, %s and %s; remove one",
+                       other->stored, (*found)->stored);
+    return RQ_OK;
 }
 
-static rq_status find_mask(const rq_masks *m, const char *name, rq_buf *file, char *path,
-                           size_t path_bytes, rq_err *err)
+static rq_status read_mask(const rq_masks *m, const rq_item *item, rq_buf *file, rq_err *err)
 {
-    if (!stays_inside(name))
-        return RQ_NOT_FOUND;
-    const char *base = rq_path_base(name);
-    const char *dot = strrchr(base, '.');
-    const char *end = dot != NULL && dot != base ? dot : base + strlen(base);
-    const rq_status s = read_candidate(m, name, (int)(end - name), file, path, path_bytes, err);
-    if (s != RQ_NOT_FOUND || base == name)
-        return s;
-    return read_candidate(m, base, (int)(end - base), file, path, path_bytes, err);
+    rq_status failure = RQ_OK;
+    char reason[256];
+    if (item->status != RQ_OK)
+        return rq_fail(err, item->status, "mask %s/%s: %s", m->path, item->stored,
+                       item->reason);
+    if (m->tar != NULL) {
+        RQ_TRY(rq_buf_reserve(file, (size_t)item->bytes + 1, err));
+        file->size = (size_t)item->bytes;
+        return rq_tar_read_at(m->tar, file->data, file->size, item->offset, err);
+    }
+    RQ_TRY(rq_dir_read(m->path, item->stored, m->catalogue.opts.max_member_bytes, file,
+                       &failure, reason, err));
+    return failure == RQ_OK
+               ? RQ_OK
+               : rq_fail(err, failure, "mask %s/%s: %s", m->path, item->stored, reason);
 }
+
+/* ---- reducing ---------------------------------------------------------------------------- */
 
 /* Output row oy of the area average of src to ow x oh samples. In units of 1 / ow source
  * columns, source column x covers [x ow, (x + 1) ow) and output column o covers
@@ -159,15 +281,16 @@ static rq_status lay_like_image(rq_image *mask, int width, int height, int orien
 rq_status rq_masks_get(rq_masks *m, rq_decoder *d, const char *image_name, int image_width,
                        int image_height, int orientation, rq_buf *dst, rq_err *err)
 {
-    char path[8192];
+    char path[2 * RQ_PATH_BYTES_MAX];
     rq_buf file = {0};
     rq_image mask = {0};
+    const rq_item *item;
     dst->size = 0;
-    rq_status s = find_mask(m, image_name, &file, path, sizeof path, err);
-    if (s == RQ_NOT_FOUND) {
-        rq_buf_free(&file);
+    RQ_TRY(find_mask(m, image_name, &item, err));
+    if (item == NULL)
         return RQ_OK;
-    }
+    snprintf(path, sizeof path, "%s/%s", m->path, item->stored);
+    rq_status s = read_mask(m, item, &file, err);
     if (s == RQ_OK) {
         s = rq_decode_gray(d, file.data, file.size, &mask, err);
         if (s != RQ_OK)

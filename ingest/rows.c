@@ -108,14 +108,32 @@ static rq_status cut_lines(rq_rows *r, const char *name, rq_err *err)
 
 typedef enum separator { NOTHING, TAB, COMMA, BLANK, KAGGLE } separator;
 
-/* The last separator of a line, behind a quoted name; NULL when it has none. */
+/* The comma behind a name in quotes, or before a label in quotes; else the last one. */
+static char *find_comma(char *line)
+{
+    const size_t n = strlen(line);
+    if (line[0] == '"') {
+        char *at = line + 1;
+        while (*at != '\0' && !(at[0] == '"' && at[1] != '"'))
+            at += at[0] == '"' ? 2 : 1;
+        if (*at != '\0')
+            return strchr(at, ',');
+    }
+    char *quoted = line[n - 1] == '"' ? strstr(line, ",\"") : NULL;
+    return quoted != NULL ? quoted : strrchr(line, ',');
+}
+
+/* NULL when the line has none. */
 static char *find_separator(char *line, separator kind)
 {
-    if (kind == KAGGLE)
+    switch (kind) {
+    case KAGGLE:
         return strchr(line, ',');
-    char *quote = kind == COMMA && line[0] == '"' ? strrchr(line + 1, '"') : NULL;
-    char *from = quote != NULL ? quote : line;
-    return strrchr(from, kind == TAB ? '\t' : kind == COMMA ? ',' : ' ');
+    case COMMA:
+        return find_comma(line);
+    default:
+        return strrchr(line, kind == TAB ? '\t' : ' ');
+    }
 }
 
 static bool every_line_has(const rq_rows *r, size_t first, separator kind)

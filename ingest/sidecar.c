@@ -108,13 +108,15 @@ static void take_text(rq_sample *sample, const char *text)
         memcpy(sample->name, text, n + 1);
 }
 
-static void take_json(rq_sample *sample, const char *text, size_t bytes)
+/* What is no JSON says nothing. */
+static rq_status take_json(rq_sample *sample, const char *text, size_t bytes, rq_err *err)
 {
     static const char *const keys[] = {"class", "label", "cls"};
     cJSON *json = NULL;
-    rq_err ignored = {0};
-    if (rq_json_parse(&json, text, bytes, "sidecar", &ignored) != RQ_OK)
-        return;
+    rq_err local = {0};
+    const rq_status s = rq_json_parse(&json, text, bytes, "sidecar", &local);
+    if (s != RQ_OK)
+        return s == RQ_OOM ? rq_fail(err, RQ_OOM, "no memory for a label") : RQ_OK;
     const bool had_number = sample->number >= 0, had_name = sample->name[0] != '\0';
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const cJSON *v = cJSON_GetObjectItemCaseSensitive(json, keys[i]);
@@ -126,14 +128,14 @@ static void take_json(rq_sample *sample, const char *text, size_t bytes)
             take_text(sample, v->valuestring);
     }
     cJSON_Delete(json);
+    return RQ_OK;
 }
 
-void rq_sample_read(rq_sample *sample, const char *path, const char *text, size_t bytes)
+rq_status rq_sample_read(rq_sample *sample, const char *path, const char *text, size_t bytes,
+                         rq_err *err)
 {
-    if (strcasecmp(extension_of(path), "json") == 0) {
-        take_json(sample, text, bytes);
-        return;
-    }
+    if (strcasecmp(extension_of(path), "json") == 0)
+        return take_json(sample, text, bytes, err);
     char word[256];
     while (bytes > 0 && isspace((unsigned char)text[bytes - 1]))
         bytes--;
@@ -142,8 +144,9 @@ void rq_sample_read(rq_sample *sample, const char *path, const char *text, size_
         bytes--;
     }
     if (bytes == 0 || bytes >= sizeof word || memchr(text, '\0', bytes) != NULL)
-        return;
+        return RQ_OK;
     memcpy(word, text, bytes);
     word[bytes] = '\0';
     take_text(sample, word);
+    return RQ_OK;
 }

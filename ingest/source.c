@@ -75,10 +75,20 @@ static const char *with_commas(char *buf, uint64_t n)
     return buf;
 }
 
+/* The first input that has images stands for the whole. */
+static const rq_input *main_input(const rq_source *s)
+{
+    for (size_t i = 0; i < s->n_inputs; i++) {
+        if (s->inputs[i].images > 0)
+            return &s->inputs[i];
+    }
+    return &s->inputs[0];
+}
+
 static void describe(rq_source *s)
 {
     const rq_catalogue *c = &s->catalogue;
-    const rq_input *in = &s->inputs[0];
+    const rq_input *in = main_input(s);
     char images[27], classes[27], inputs[64] = "", labels[300] = "no labels";
     size_t shards = 0;
     for (size_t i = 0; i < s->n_inputs; i++)
@@ -103,16 +113,6 @@ static void describe(rq_source *s)
     rq_log(&c->opts.log, RQ_LOG_INFO, "%s", s->about);
 }
 
-/* The layout that stands for the whole: of the first input that has images. */
-static rq_layout overall_layout(const rq_source *s)
-{
-    for (size_t i = 0; i < s->n_inputs; i++) {
-        if (s->inputs[i].images > 0)
-            return s->inputs[i].layout;
-    }
-    return s->inputs[0].layout;
-}
-
 static rq_status open_inputs(rq_source *s, const char *const *paths, size_t n, rq_err *err)
 {
     if (n == 0)
@@ -130,7 +130,7 @@ static rq_status open_inputs(rq_source *s, const char *const *paths, size_t n, r
                        "AVIF, PGM and PPM files in class folders, in a flat folder and in "
                        "archives",
                        paths[0], n > 1 ? " and other inputs" : "", s->catalogue.passed_over);
-    s->layout = overall_layout(s);
+    s->layout = main_input(s)->layout;
     RQ_TRY(rq_find_labels(s, err));
     RQ_TRY(rq_number_labels(s, err));
     RQ_TRY(rq_finish_catalogue(s, err));

@@ -92,6 +92,12 @@ RQ_NODISCARD rq_status rq_catalogue_name_number(rq_catalogue *c, int number, con
 RQ_NODISCARD rq_status rq_catalogue_visit(rq_catalogue *c, const char *where, rq_err *err);
 void rq_catalogue_free(rq_catalogue *c);
 
+/* Order of two paths by their last parts without extensions; folders do not count. */
+int rq_compare_base_stems(const char *a, const char *b);
+/* Whether two paths are equal but for their extensions. */
+bool rq_same_stem(const char *a, const char *b);
+/* Whether one of them ends in the other, in whole parts and without extensions. */
+bool rq_same_ending(const char *a, const char *b);
 /* Hidden (any part begins with '.'), or clearly no image by its extension. */
 bool rq_is_no_image(const char *path);
 /* "x.tar", "x.tar.gz", "x.tgz", "x.tar.zst", "x.zip", ...: length of x, else 0. */
@@ -244,6 +250,7 @@ RQ_NODISCARD rq_status rq_sample_end(rq_catalogue *c, rq_sample *sample, rq_err 
 /* "KEY.cls" or "KEY.json". */
 bool rq_is_sidecar(const char *path);
 /* Takes the label out of a sidecar's content; what is no label is ignored. */
-void rq_sample_read(rq_sample *sample, const char *path, const char *text, size_t bytes);
+RQ_NODISCARD rq_status rq_sample_read(rq_sample *sample, const char *path, const char *text,
+                                      size_t bytes, rq_err *err);
 
 #endif

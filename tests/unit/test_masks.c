@@ -2,6 +2,7 @@
 // Masks: found by name in either place, averaged by exact areas, refused when the shape is
 // another picture's.
 #include "ingest_fixture.h"
+#include "source_fixture.h"
 
 #include "ingest/masks.h"
 
@@ -20,10 +21,7 @@ static int setup(void **state)
     if (f == NULL || codec_setup(&codec) != 0 || test_enter_temp_dir(&f->dir) != 0)
         return -1;
     f->codec = codec;
-    return mkdir("m", 0777) == 0 && mkdir("m/n01", 0777) == 0 &&
-                   rq_masks_open(&f->masks, "m", NULL) == RQ_OK
-               ? 0
-               : -1;
+    return mkdir("m", 0777) == 0 && mkdir("m/n01", 0777) == 0 ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -45,11 +43,20 @@ static void write_mask(const char *path, int width, int height, const uint8_t *d
     rq_buf_free(&file);
 }
 
-static rq_status get(masks_fixture *f, const char *name, int width, int height)
+/* Opens anew each time: masks that were added since are to be seen. */
+static rq_status get_from(masks_fixture *f, const char *path, const char *name, int width,
+                          int height)
 {
     rq_err_clear(&f->codec->err);
+    rq_masks_close(&f->masks);
+    assert_ok(rq_masks_open(&f->masks, path, &f->codec->err), &f->codec->err);
     return rq_masks_get(f->masks, f->codec->decoder, name, width, height, 1, &f->pgm,
                         &f->codec->err);
+}
+
+static rq_status get(masks_fixture *f, const char *name, int width, int height)
+{
+    return get_from(f, "m", name, width, height);
 }
 
 static void found_by_name(void **state)
@@ -70,12 +77,97 @@ static void found_by_name(void **state)
         assert_int_equal(f->pgm.size, strlen(want));
         assert_memory_equal(f->pgm.data, want, f->pgm.size);
     }
-    static const char *const none[] = {"n01/nothing.jpg", "../m/a.jpg", "/etc/a.jpg",
-                                       "n01/../../m/a.jpg", "b.jpg"};
+    static const char *const none[] = {"n01/nothing.jpg", "b.jpg", "n01/a.png.jpg"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         assert_ok(get(f, none[i], 200, 100), &f->codec->err);
         assert_int_equal(f->pgm.size, 0);
     }
+}
+
+static void check_pixels(masks_fixture *f, const char *path, const char *name,
+                         const char *pixels)
+{
+    char want[32];
+    assert_ok(get_from(f, path, name, 200, 100), &f->codec->err);
+    snprintf(want, sizeof want, "P5\n2 1\n255\n%s", pixels);
+    if (pixels[0] == '\0')
+        want[0] = '\0';
+    assert_int_equal(f->pgm.size, strlen(want));
+    assert_memory_equal(f->pgm.data, want, f->pgm.size);
+}
+
+static void extensions_in_any_case(void **state)
+{
+    masks_fixture *f = *state;
+    write_mask("m/n01/a.PNG", 2, 1, (const uint8_t *)"AB");
+    put_bytes("m/n01/b.Pgm", "P5 2 1 255\nCD", 13);
+    put_file("m/n01/c.txt", "no mask");
+    check_pixels(f, "m", "n01/a.jpg", "AB");
+    check_pixels(f, "m", "n01/b.jpg", "CD");
+    check_pixels(f, "m", "n01/c.jpg", "");
+}
+
+static void masks_in_a_tar(void **state)
+{
+    masks_fixture *f = *state;
+    static const char *const above[] = {"", "./", "masks/", "data/masks/"};
+    for (int i = 0; i < 4; i++) {
+        char name[64];
+        struct archive *a = tar_begin("m.tar", ARCHIVE_FILTER_NONE);
+        static const char *const files[][2] = {
+            {"n01/a.pgm", "AB"}, {"n02/a.pgm", "CD"}, {"b.pgm", "EF"}};
+        for (int k = 0; k < 3; k++) {
+            char content[32];
+            snprintf(name, sizeof name, "%s%s", above[i], files[k][0]);
+            snprintf(content, sizeof content, "P5 2 1 255\n%s", files[k][1]);
+            tar_text(a, name, content);
+        }
+        tar_end(a);
+        check_pixels(f, "m.tar", "n01/a.jpg", "AB");
+        check_pixels(f, "m.tar", "n02/a.jpg", "CD");
+        check_pixels(f, "m.tar", "n03/a.jpg", "");
+        check_pixels(f, "m.tar", "n03/b.jpg", "EF");
+        check_pixels(f, "m.tar", "b.jpg", "EF");
+    }
+    struct archive *a = tar_begin("z.tar.gz", ARCHIVE_FILTER_GZIP);
+    tar_text(a, "n01/a.pgm", "P5 2 1 255\nAB");
+    tar_end(a);
+    rq_err err = {0};
+    rq_masks_close(&f->masks);
+    assert_status(rq_masks_open(&f->masks, "z.tar.gz", &err), RQ_UNSUPPORTED);
+    assert_null(f->masks);
+    assert_non_null(strstr(err.text, "plain .tar"));
+}
+
+static void two_masks_are_one_too_many(void **state)
+{
+    masks_fixture *f = *state;
+    write_mask("m/n01/a.png", 2, 1, (const uint8_t *)"AB");
+    write_mask("m/a.png", 2, 1, (const uint8_t *)"CD");
+    check_pixels(f, "m", "n01/a.jpg", "AB"); /* that of the class comes first */
+    put_bytes("m/n01/a.pgm", "P5 2 1 255\nEF", 13);
+    assert_status(get(f, "n01/a.jpg", 200, 100), RQ_BAD_FORMAT);
+    assert_non_null(strstr(f->codec->err.text, "n01/a.pgm and n01/a.png"));
+    check_pixels(f, "m", "n02/a.jpg", "CD");
+}
+
+/* A pipe must not be waited for, whenever it comes; nor a link to nowhere or a folder. */
+static void what_is_no_file_is_not_waited_for(void **state)
+{
+    masks_fixture *f = *state;
+    assert_int_equal(mkfifo("m/n01/p.png", 0666), 0);
+    assert_int_equal(symlink("nowhere", "m/n01/l.png"), 0);
+    assert_int_equal(mkdir("m/n01/d.png", 0777), 0);
+    write_mask("m/n01/x.png", 2, 1, (const uint8_t *)"AB");
+    check_pixels(f, "m", "n01/p.jpg", "");
+    check_pixels(f, "m", "n01/d.jpg", "");
+    assert_status(get(f, "n01/l.jpg", 200, 100), RQ_NOT_FOUND);
+    assert_ok(get(f, "n01/x.jpg", 200, 100), &f->codec->err);
+    assert_int_equal(unlink("m/n01/x.png"), 0);
+    assert_int_equal(mkfifo("m/n01/x.png", 0666), 0);
+    assert_status(rq_masks_get(f->masks, f->codec->decoder, "n01/x.jpg", 200, 100, 1, &f->pgm,
+                               &f->codec->err),
+                  RQ_UNSUPPORTED);
 }
 
 /* Against the same average in floating point; and flat stays flat. */
@@ -152,6 +244,10 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(found_by_name),
+        TEST(extensions_in_any_case),
+        TEST(masks_in_a_tar),
+        TEST(two_masks_are_one_too_many),
+        TEST(what_is_no_file_is_not_waited_for),
         TEST(reduced_by_area),
         TEST(long_and_thin),
         TEST(what_cannot_be_a_mask_is_an_error),

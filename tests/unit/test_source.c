@@ -1,144 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sources: one dataset in every layout gives one catalogue and the same bytes; order, classes,
 // refusals, archives that are torn or lie.
-#include "test.h"
-
-#include "common/file.h"
-#include "common/hash.h"
-#include "ingest/source.h"
-
-#include <archive.h>
-#include <archive_entry.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
-enum { LOG_LINES = 16 };
-
-typedef struct fixture {
-    void *dir;
-    rq_source *src;
-    rq_source_opts opts;
-    rq_err err;
-    char log[LOG_LINES][300];
-    int n_log;
-} fixture;
-
-static void keep_line(void *cookie, rq_log_level level, const char *line)
-{
-    fixture *f = cookie;
-    if (f->n_log < LOG_LINES)
-        snprintf(f->log[f->n_log++], sizeof f->log[0], "%.290s", line);
-}
-
-static int setup(void **state)
-{
-    fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    if (f == NULL)
-        return -1;
-    rq_source_opts_default(&f->opts);
-    f->opts.log = (rq_log_sink){f, RQ_LOG_WARN, keep_line};
-    return test_enter_temp_dir(&f->dir);
-}
-
-static int teardown(void **state)
-{
-    fixture *f = *state;
-    rq_source_close(&f->src);
-    const int failed = test_remove_temp_dir(&f->dir);
-    free(f);
-    return failed;
-}
-
-static rq_status open_paths(fixture *f, const char *a, const char *b)
-{
-    const char *const paths[] = {a, b};
-    rq_source_close(&f->src);
-    rq_err_clear(&f->err);
-    f->n_log = 0;
-    const rq_status s = rq_source_open(&f->src, paths, b != NULL ? 2 : 1, &f->opts, &f->err);
-    assert_int_equal(s == RQ_OK, f->src != NULL);
-    assert_int_equal(s == RQ_OK, f->err.text[0] == '\0');
-    return s;
-}
-
-/* ---- writing ----------------------------------------------------------------------------- */
-
-/* Not the durable writer: a test has no use for fsync. */
-static void put_bytes(const char *path, const void *data, size_t bytes)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, bytes, file), bytes);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void put_file(const char *path, const char *text)
-{
-    char dir[300];
-    snprintf(dir, sizeof dir, "%s", path);
-    char *slash = strrchr(dir, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-        assert_status(rq_mkdirs(dir, NULL), RQ_OK);
-    }
-    put_bytes(path, text, strlen(text));
-}
-
-static struct archive *tar_begin(const char *path, int filter)
-{
-    struct archive *a = archive_write_new();
-    assert_int_equal(archive_write_set_format_pax_restricted(a), ARCHIVE_OK);
-    if (filter != ARCHIVE_FILTER_NONE)
-        assert_int_equal(archive_write_add_filter(a, filter), ARCHIVE_OK);
-    assert_int_equal(archive_write_open_filename(a, path), ARCHIVE_OK);
-    return a;
-}
-
-static void tar_put(struct archive *a, const char *name, const void *data, size_t bytes)
-{
-    struct archive_entry *e = archive_entry_new();
-    archive_entry_set_pathname(e, name);
-    archive_entry_set_filetype(e, name[strlen(name) - 1] == '/' ? AE_IFDIR : AE_IFREG);
-    archive_entry_set_perm(e, 0644);
-    archive_entry_set_size(e, (la_int64_t)bytes);
-    assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
-    assert_int_equal(archive_write_data(a, data, bytes), (la_ssize_t)bytes);
-    archive_entry_free(e);
-}
-
-static void tar_text(struct archive *a, const char *name, const char *text)
-{
-    tar_put(a, name, text, strlen(text));
-}
-
-static void tar_copy(struct archive *a, const char *name, const char *path)
-{
-    rq_buf file = {0};
-    assert_status(rq_file_read(path, 1 << 24, &file, NULL), RQ_OK);
-    tar_put(a, name, file.data, file.size);
-    rq_buf_free(&file);
-}
-
-static void tar_link(struct archive *a, const char *name, const char *target, bool hard)
-{
-    struct archive_entry *e = archive_entry_new();
-    archive_entry_set_pathname(e, name);
-    archive_entry_set_filetype(e, hard ? AE_IFREG : AE_IFLNK);
-    if (hard)
-        archive_entry_set_hardlink(e, target);
-    else
-        archive_entry_set_symlink(e, target);
-    archive_entry_set_perm(e, 0644);
-    assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
-    archive_entry_free(e);
-}
-
-static void tar_end(struct archive *a)
-{
-    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
-    archive_write_free(a);
-}
+#include "source_fixture.h"
 
 /* ---- one dataset, many layouts ----------------------------------------------------------- */
 
@@ -752,7 +615,7 @@ static void no_memory_at_any_point(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, source_setup, source_teardown)
     const struct CMUnitTest tests[] = {
         TEST(layouts_give_one_catalogue),
         TEST(a_real_tar_program_is_understood),

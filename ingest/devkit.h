@@ -1,0 +1,37 @@
+/* Inside of the labels: the files of an ImageNet release that say what is what. Private to
+ * ingest/. */
+#ifndef RQ_INGEST_DEVKIT_H
+#define RQ_INGEST_DEVKIT_H
+
+#include "common/mem.h"
+#include "common/status.h"
+#include "ingest/labels.h"
+
+#include <stdbool.h>
+
+typedef enum rq_devkit_role {
+    RQ_DEVKIT_META,     /* meta.mat: ids, WordNet ids, children */
+    RQ_DEVKIT_TRUTH,    /* ILSVRC2012_validation_ground_truth.txt: one id a line */
+    RQ_DEVKIT_SOLUTION, /* LOC_val_solution.csv */
+    RQ_DEVKIT_MAPPING,  /* LOC_synset_mapping.txt */
+    RQ_DEVKIT_ROLES
+} rq_devkit_role;
+
+/* Contents of the files that were there. Zero-initialise, rq_devkit_free. */
+typedef struct rq_devkit {
+    rq_buf file[RQ_DEVKIT_ROLES];
+    bool have[RQ_DEVKIT_ROLES];
+} rq_devkit;
+
+/* From a folder, an archive or one of the files; a ground truth alone brings the meta.mat that
+ * stands beside it. *text: the path is another text file, which is not read here. */
+RQ_NODISCARD rq_status rq_devkit_gather(rq_devkit *g, const char *path, bool *text,
+                                        rq_err *err);
+void rq_devkit_free(rq_devkit *g);
+/* The classes of meta.mat, by id; `path` is for messages. */
+RQ_NODISCARD rq_status rq_devkit_classes(rq_class_list *l, const rq_buf *meta, const char *path,
+                                         rq_err *err);
+/* 1 to 255 bytes without '/'. */
+bool rq_is_class_name(const char *text);
+
+#endif
