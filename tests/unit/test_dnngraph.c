@@ -12,6 +12,13 @@
 
 #define COUNT(v) (sizeof(v) / sizeof(v)[0])
 
+/* cuDNN 9.19 keeps a handle of cuBLASLt per graph that it has planned. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libcublasLt\nleak:libcudnn\n";
+}
+
 static rq_dg_device *h200;
 static char no_cudnn[RQ_ERR_TEXT_BYTES];
 

@@ -40,8 +40,22 @@ RQ_CUDA_LDLIBS   := $(CUDA_LIB)/libcudart_static.a -ldl -lrt
 $(O)/librq_train.a: $(patsubst %.c,$(O)/%.o,$(wildcard train/cuda/*.c)) \
                     $(patsubst %.cu,$(O)/%.o,$(wildcard train/cuda/*.cu))
 
+$(O)/tests/gpu_%: $(O)/tests/gpu/gpu_%.o $(foreach r,train augment pack ingest common,$(O)/librq_$(r).a)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD  $@")
+	$(Q)$(CC) $(RQ_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RQ_LDLIBS) $(LDLIBS)
+
 $(O)/%.o: %.cu
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  NVCC $<")
 	$(Q)$(NVCC) -ccbin $(NVCC_CCBIN) $(NVCCFLAGS) $(RQ_NVCCFLAGS) $(CUDA_GENCODE) -MMD -MP -c -o $@ $<
+endif
+
+.PHONY: gpu-plan
+gpu-plan: deps ## what the networks ask of a GPU, without one: engines, memory, batches
+ifeq ($(HAVE_CUDA),yes)
+	$(Q)$(MAKE) --no-print-directory $(O)/tests/gpu_plan
+	$(Q)$(O)/tests/gpu_plan $(if $(DEVICE),$(DEVICE),tests/gpu/h200_devprop.json)
+else
+	@echo "gpu-plan: skipped, no CUDA toolkit with cuDNN in $(CUDA_HOME); set CUDA_HOME and CUDNN_ROOT"
 endif
