@@ -2,7 +2,7 @@
 // The `dct` codec: JPEG to payload with proof, payload to planes, payload to JPEG.
 //
 // Decoding goes component by component: DC first, whole, because each block's is a difference
-// to its neighbour's; then class by class in batches of 32 blocks, from payload to samples
+// to its neighbour's; then class by class in batches of 64 blocks, from payload to samples
 // without a pass in between.
 #include "pack/dct.h"
 
@@ -21,7 +21,7 @@ struct rq_dct {
     int16_t *dc; /* of one component, row by row */
     size_t dc_cap;
     int16_t
-        *sorted_dc; /* the same, class by class, each beginning at a multiple of 32 blocks */
+        *sorted_dc; /* the same, class by class, each beginning at a multiple of 64 blocks */
     size_t sorted_cap;
     uint32_t *place; /* of the units in that order */
     size_t place_cap;
@@ -139,13 +139,15 @@ static rq_status sort_units(rq_dct *d, const rq_dct_component *c, size_t row_ste
 
 static void make_run(rq_dct_run *r, const rq_dct_plane plane[64])
 {
-    r->count = 0;
-    for (int k = 1; k < 64; k++) {
-        if (plane[k].data == NULL)
-            continue;
-        r->place[r->count] = rq_dct_zigzag[k];
-        r->width[r->count] = (uint8_t)plane[k].width;
-        r->data[r->count++] = plane[k].data;
+    int n = 0;
+    for (int w = 0; w < RQ_DCT_WIDTHS; w++) {
+        for (int k = 1; k < 64; k++) {
+            if (plane[k].data == NULL || plane[k].width != w)
+                continue;
+            r->place[n] = rq_dct_zigzag[k];
+            r->data[n++] = plane[k].data;
+        }
+        r->end[w] = n;
     }
 }
 
@@ -170,7 +172,10 @@ static rq_status decode_class(rq_dct *d, const rq_dct_component *c, int t, size_
 {
     rq_dct_run run;
     rq_dct_batch *b = &d->batch;
+    rq_dct_factors factors;
+    rq_dct_factors_set(&factors, c->quant);
     make_run(&run, c->plane[t]);
+    memset(b->coef, 0, sizeof b->coef); /* rows without a plane stay so */
     const size_t blocks = c->class_units[t] * RQ_DCT_UNIT;
     for (size_t first = 0; first < blocks; first += RQ_DCT_BATCH) {
         const int live = blocks - first < RQ_DCT_BATCH ? (int)(blocks - first) : RQ_DCT_BATCH;
@@ -181,7 +186,7 @@ static rq_status decode_class(rq_dct *d, const rq_dct_component *c, int t, size_
         const int units = live / RQ_DCT_UNIT;
         if (out->plane != NULL) {
             const rq_dct_target target = {out->plane->data, out->plane->stride, place, units};
-            d->kernels->transform(b, c->quant, &target);
+            d->kernels->transform(b, &factors, &target);
         } else {
             put_coefs(b, c, out->coefs, place, units);
         }
@@ -211,7 +216,6 @@ static void start_stream(rq_dct *d)
     d->stream.signs = l->signs;
     d->stream.sign_bit = 0;
     d->stream.sign_bits = l->sign_bits;
-    memset(&d->batch, 0, sizeof d->batch);
 }
 
 /* Nothing may be left over. */

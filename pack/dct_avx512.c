@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `dct` kernels for AVX-512 (F, BW, VL, VBMI2) with 32 blocks across the lanes of a register.
-// Arithmetic and order are those of dct_kernels_c.c. Lanes stay where they are until the store:
-// the last steps interleave bytes within 128-bit lanes only, each of which ends up as one row
-// of a unit and is stored on its own.
+// `dct` kernels for AVX-512 (F, BW, VL, VBMI2) a batch of 64 blocks is read whole and
+// transformed in two halves of 32, the blocks across the lanes of a register. Arithmetic and
+// order are those of dct_kernels_c.c. Lanes stay where they are until the store: the last steps
+// interleave bytes within 128-bit lanes only, each of which ends up as one row of a unit and is
+// stored on its own.
 #include "pack/dct_kernels.h"
 
 #if defined(__x86_64__)
@@ -10,126 +11,179 @@
 #include <immintrin.h>
 #include <string.h>
 
+enum { HALF = RQ_DCT_BATCH / 2 };
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
-/* 32 symbols of a plane, one in a byte. */
-static inline __m256i load_symbols(const uint8_t *p, int width)
+/* 64 symbols of a plane, one in a byte. */
+static inline __m512i load_symbols(const uint8_t *p, int width)
 {
     if (width == 3)
-        return _mm256_loadu_si256((const void *)p);
+        return _mm512_loadu_si512((const void *)p);
     if (width == 2) {
-        const __m256i w = _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)p));
-        return _mm256_and_si256(_mm256_or_si256(w, _mm256_slli_epi16(w, 4)),
-                                _mm256_set1_epi8(15));
+        const __m512i w = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)p));
+        return _mm512_and_si512(_mm512_or_si512(w, _mm512_slli_epi16(w, 4)),
+                                _mm512_set1_epi8(15));
     }
     if (width == 1) {
-        const __m256i w = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
-        const __m256i v = _mm256_or_si256(w, _mm256_slli_epi32(w, 6));
-        return _mm256_and_si256(_mm256_or_si256(v, _mm256_slli_epi32(v, 12)),
-                                _mm256_set1_epi8(3));
+        const __m512i w = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
+        const __m512i v = _mm512_or_si512(w, _mm512_slli_epi32(w, 6));
+        return _mm512_and_si512(_mm512_or_si512(v, _mm512_slli_epi32(v, 12)),
+                                _mm512_set1_epi8(3));
     }
-    return _mm256_maskz_set1_epi8(rq_get_le32(p), 1);
+    return _mm512_maskz_set1_epi8(rq_get_le64(p), 1);
 }
+
+/* Reading position, in registers while a loop runs. */
+typedef struct position {
+    const uint8_t *escape, *escape_end; /* of one width */
+    const uint8_t *signs;
+    size_t sign_bit;
+} position;
+
+/* 64 values of 16 bits. */
+typedef struct row {
+    __m512i low, high;
+} row;
 
 /* Magnitudes of escaped lanes, the rare kind: one of them does not fit a byte. */
-static bool long_escapes(rq_dct_stream *s, int width, uint32_t lanes, __m512i *m)
+static __attribute__((noinline)) bool long_escapes(position *p, int width, uint64_t lanes,
+                                                   row *m)
 {
-    _Alignas(64) int16_t row[RQ_DCT_BATCH];
-    _mm512_store_si512(row, *m);
+    _Alignas(64) int16_t values[RQ_DCT_BATCH];
+    _mm512_store_si512(values, m->low);
+    _mm512_store_si512(values + 32, m->high);
     for (; lanes != 0; lanes &= lanes - 1) {
-        const int v = rq_dct_escape(s, width);
+        const int v = rq_dct_escape(&p->escape, p->escape_end, width);
         if (v < 0)
             return false;
-        row[__builtin_ctz(lanes)] = (int16_t)v;
+        values[__builtin_ctzll(lanes)] = (int16_t)v;
     }
-    *m = _mm512_load_si512(row);
+    m->low = _mm512_load_si512(values);
+    m->high = _mm512_load_si512(values + 32);
     return true;
 }
 
-static inline bool add_escapes(rq_dct_stream *s, int width, uint32_t lanes, __m512i *m)
+static inline row widen(__m512i bytes)
 {
-    const uint8_t *p = s->escape[width];
-    const int n = __builtin_popcount(lanes);
-    if (s->escape_end[width] - p < n)
+    return (row){_mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes)),
+                 _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(bytes, 1))};
+}
+
+/* The signed values of up to 64 blocks; *nonzero has their lanes. Escapes are fetched without
+ * asking whether there are any: that would be guessed wrong too often. */
+static inline __attribute__((always_inline)) bool read_values(const uint8_t *data, int width,
+                                                              uint64_t live, position *p,
+                                                              row *values, uint64_t *nonzero)
+{
+    const __m512i symbols = _mm512_maskz_mov_epi8(live, load_symbols(data, width));
+    const uint64_t lanes = _mm512_test_epi8_mask(symbols, symbols);
+    const uint64_t escaped =
+        _mm512_cmpeq_epi8_mask(symbols, _mm512_set1_epi8((char)rq_dct_cap(width)));
+    const int n = __builtin_popcountll(escaped);
+    if (p->escape_end - p->escape < n)
         return false;
-    const __m256i e = _mm256_maskz_expand_epi8(lanes, _mm256_loadu_si256((const void *)p));
-    if (_mm256_cmpeq_epi8_mask(e, _mm256_set1_epi8(-1)) != 0)
-        return long_escapes(s, width, lanes, m);
-    *m = _mm512_add_epi16(*m, _mm512_cvtepu8_epi16(e));
-    s->escape[width] = p + n;
-    return true;
-}
-
-/* The signed values of up to 32 blocks; *nonzero has their lanes. */
-static inline bool read_values(const uint8_t *p, int width, uint32_t live, rq_dct_stream *s,
-                               __m512i *values, uint32_t *nonzero)
-{
-    const __m256i symbols = _mm256_maskz_mov_epi8(live, load_symbols(p, width));
-    const uint32_t lanes = _mm256_test_epi8_mask(symbols, symbols);
-    const uint32_t escaped =
-        _mm256_cmpeq_epi8_mask(symbols, _mm256_set1_epi8((char)rq_dct_cap(width)));
-    __m512i m = _mm512_cvtepu8_epi16(symbols);
+    const __m512i e =
+        _mm512_maskz_expand_epi8(escaped, _mm512_loadu_si512((const void *)p->escape));
+    row m = widen(symbols);
+    const row more = widen(e);
+    m.low = _mm512_add_epi16(m.low, more.low);
+    m.high = _mm512_add_epi16(m.high, more.high);
+    if (_mm512_cmpeq_epi8_mask(e, _mm512_set1_epi8(-1)) == 0)
+        p->escape += n;
+    else if (!long_escapes(p, width, escaped, &m))
+        return false;
+    const uint64_t negative = _pdep_u64(rq_dct_signs(p->signs, p->sign_bit), lanes);
+    const __m512i zero = _mm512_setzero_si512();
+    p->sign_bit += (size_t)__builtin_popcountll(lanes);
+    values->low = _mm512_mask_sub_epi16(m.low, (__mmask32)negative, zero, m.low);
+    values->high = _mm512_mask_sub_epi16(m.high, (__mmask32)(negative >> 32), zero, m.high);
     *nonzero = lanes;
-    if (escaped != 0 && !add_escapes(s, width, escaped, &m))
-        return false;
-    const uint32_t negative = _pdep_u32(rq_dct_signs(s), lanes);
-    s->sign_bit += (size_t)__builtin_popcount(lanes);
-    *values = _mm512_mask_sub_epi16(m, negative, _mm512_setzero_si512(), m);
     return true;
 }
 
-static inline uint32_t first_lanes(size_t n)
+static inline void store_values(int16_t *to, const row *values)
 {
-    return n >= 32 ? UINT32_MAX : (1u << n) - 1;
+    _mm512_storeu_si512(to, values->low);
+    _mm512_storeu_si512(to + 32, values->high);
 }
 
-static bool values_avx512(const rq_dct_plane *p, size_t n, rq_dct_stream *s, int16_t *out)
+static inline uint64_t first_lanes(size_t n)
 {
+    return n >= 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1;
+}
+
+static inline position begin(const rq_dct_stream *s, int width)
+{
+    return (position){s->escape[width], s->escape_end[width], s->signs, s->sign_bit};
+}
+
+static inline void end(rq_dct_stream *s, int width, const position *p)
+{
+    s->escape[width] = p->escape;
+    s->sign_bit = p->sign_bit;
+}
+
+static bool values_avx512(const rq_dct_plane *plane, size_t n, rq_dct_stream *s, int16_t *out)
+{
+    position p = begin(s, plane->width);
     for (size_t i = 0; i < n; i += RQ_DCT_BATCH) {
-        __m512i v = _mm512_setzero_si512();
-        uint32_t nonzero;
-        if (p->data != NULL && !read_values(p->data + ((i << p->width) >> 3), p->width,
-                                            first_lanes(n - i), s, &v, &nonzero))
+        row v = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+        uint64_t nonzero;
+        if (plane->data != NULL &&
+            !read_values(plane->data + ((i << plane->width) >> 3), plane->width,
+                         first_lanes(n - i), &p, &v, &nonzero))
             return false;
-        _mm512_storeu_si512(out + i, v);
-        if (s->sign_bit > s->sign_bits)
+        store_values(out + i, &v);
+        if (p.sign_bit > s->sign_bits)
             return false;
     }
+    end(s, plane->width, &p);
+    return true;
+}
+
+/* The planes of one width, so that the width is a constant. */
+static inline __attribute__((always_inline)) bool read_planes(const rq_dct_run *r, int width,
+                                                              size_t first, uint64_t live,
+                                                              rq_dct_stream *s, rq_dct_batch *b)
+{
+    const size_t offset = (first << width) >> 3;
+    position p = begin(s, width);
+    uint64_t present = b->present;
+    for (int i = width == 0 ? 0 : r->end[width - 1], n = r->end[width]; i < n; i++) {
+        const int place = r->place[i];
+        row v;
+        uint64_t nonzero;
+        if (!read_values(r->data[i] + offset, width, live, &p, &v, &nonzero))
+            return false;
+        store_values(b->coef[place], &v);
+        present |= (uint64_t)(nonzero != 0) << place;
+    }
+    b->present = present;
+    end(s, width, &p);
     return true;
 }
 
 static bool batch_avx512(const rq_dct_run *r, size_t first, int live, rq_dct_stream *s,
                          rq_dct_batch *b)
 {
-    const uint32_t lanes = first_lanes((size_t)live);
-    uint64_t stale = b->present & ~(uint64_t)1, present = 0;
-    for (int i = 0; i < r->count; i++) {
-        const int width = r->width[i], place = r->place[i];
-        __m512i v;
-        uint32_t nonzero;
-        if (!read_values(r->data[i] + ((first << width) >> 3), width, lanes, s, &v, &nonzero))
-            return false;
-        if (nonzero != 0) {
-            _mm512_store_si512(b->coef[place], v);
-            present |= (uint64_t)1 << place;
-        }
-    }
-    for (stale &= ~present; stale != 0; stale &= stale - 1)
-        _mm512_store_si512(b->coef[__builtin_ctzll(stale)], _mm512_setzero_si512());
-    b->present = present;
-    return s->sign_bit <= s->sign_bits;
+    const uint64_t lanes = first_lanes((size_t)live);
+    b->present = 0;
+    return read_planes(r, 0, first, lanes, s, b) && read_planes(r, 1, first, lanes, s, b) &&
+           read_planes(r, 2, first, lanes, s, b) && read_planes(r, 3, first, lanes, s, b) &&
+           s->sign_bit <= s->sign_bits;
 }
 
 /* ---- transform --------------------------------------------------------------------------- */
 
 static inline __m512i add(__m512i a, __m512i b)
 {
-    return _mm512_adds_epi16(a, b);
+    return _mm512_add_epi16(a, b);
 }
 
 static inline __m512i sub(__m512i a, __m512i b)
 {
-    return _mm512_subs_epi16(a, b);
+    return _mm512_sub_epi16(a, b);
 }
 
 static inline __m512i mul(__m512i a, int c)
@@ -137,7 +191,8 @@ static inline __m512i mul(__m512i a, int c)
     return _mm512_mulhrs_epi16(a, _mm512_set1_epi16((int16_t)c));
 }
 
-static inline void idct_odd(const __m512i z[4], const __m512i e[4], __m512i v[8])
+/* The odd half, and the outputs; those of rows saturate. */
+static inline void idct_odd(const __m512i z[4], const __m512i e[4], bool rows, __m512i v[8])
 {
     const __m512i z13 = z[0], z10 = z[1], z11 = z[2], z12 = z[3];
     const __m512i o7 = add(z11, z13), g = sub(z11, z13);
@@ -146,48 +201,47 @@ static inline void idct_odd(const __m512i z[4], const __m512i e[4], __m512i v[8]
     const __m512i m10 = sub(z5, add(z12, mul(z12, RQ_DCT_C1082)));
     const __m512i o6 = sub(sub(z5, add(add(z10, z10), mul(z10, RQ_DCT_C2613))), o7);
     const __m512i o5 = sub(m11, o6), o4 = sub(m10, o5);
-    v[0] = add(e[0], o7);
-    v[7] = sub(e[0], o7);
-    v[1] = add(e[1], o6);
-    v[6] = sub(e[1], o6);
-    v[2] = add(e[2], o5);
-    v[5] = sub(e[2], o5);
-    v[3] = add(e[3], o4);
-    v[4] = sub(e[3], o4);
+    const __m512i o[4] = {o7, o6, o5, o4};
+    for (int i = 0; i < 4; i++) {
+        v[i] = rows ? _mm512_adds_epi16(e[i], o[i]) : add(e[i], o[i]);
+        v[7 - i] = rows ? _mm512_subs_epi16(e[i], o[i]) : sub(e[i], o[i]);
+    }
 }
 
-static inline void idct_8(__m512i v[8])
+static inline void idct_8(__m512i v[8], bool rows)
 {
     const __m512i t10 = add(v[0], v[4]), t11 = sub(v[0], v[4]), t13 = add(v[2], v[6]);
     const __m512i d = sub(v[2], v[6]), t12 = sub(add(d, mul(d, RQ_DCT_C1414)), t13);
     const __m512i e[4] = {add(t10, t13), add(t11, t12), sub(t11, t12), sub(t10, t13)};
     const __m512i z[4] = {add(v[5], v[3]), sub(v[5], v[3]), add(v[1], v[7]), sub(v[1], v[7])};
-    idct_odd(z, e, v);
+    idct_odd(z, e, rows, v);
 }
 
 /* The same for v[4] to v[7] zero; they need not be set. */
-static inline void idct_4(__m512i v[8])
+static inline void idct_4(__m512i v[8], bool rows)
 {
     const __m512i d = v[2], t12 = sub(add(d, mul(d, RQ_DCT_C1414)), d);
     const __m512i e[4] = {add(v[0], d), add(v[0], t12), sub(v[0], t12), sub(v[0], d)};
     const __m512i z[4] = {v[3], sub(_mm512_setzero_si512(), v[3]), v[1], v[1]};
-    idct_odd(z, e, v);
+    idct_odd(z, e, rows, v);
 }
 
-static inline __m512i dequantise(const rq_dct_batch *b, const uint16_t quant[64], int k)
+/* Half a batch: coef begins at its lanes. */
+static inline __m512i dequantise(const int16_t (*coef)[RQ_DCT_BATCH], const rq_dct_factors *f,
+                                 int k)
 {
     const __m512i x =
-        _mm512_mullo_epi16(_mm512_load_si512(b->coef[k]), _mm512_set1_epi16((int16_t)quant[k]));
-    return mul(_mm512_slli_epi16(x, 4), rq_dct_scale[k]);
+        _mm512_mullo_epi16(_mm512_load_si512(coef[k]), _mm512_set1_epi32((int)f->quant16[k]));
+    return _mm512_mulhrs_epi16(x, _mm512_set1_epi32((int)f->scale[k]));
 }
 
-/* Samples of one row of 32 blocks: v[x] holds column x. q[i] gets units i, 4 + i, 8 + i, 12 +
- * i. */
+/* Samples of one row, RQ_DCT_ROUND already added, of 32 blocks: v[x] holds column x. q[i] gets
+ * units i, 4 + i, 8 + i, 12 + i. */
 static inline void row_of_units(const __m512i v[8], __m512i q[4])
 {
     __m512i s[8];
     for (int x = 0; x < 8; x++)
-        s[x] = _mm512_srai_epi16(add(v[x], _mm512_set1_epi16(RQ_DCT_ROUND)), RQ_DCT_SHIFT);
+        s[x] = _mm512_srai_epi16(v[x], RQ_DCT_SHIFT);
     const __m512i s02 = _mm512_packus_epi16(s[0], s[2]), s13 = _mm512_packus_epi16(s[1], s[3]);
     const __m512i s46 = _mm512_packus_epi16(s[4], s[6]), s57 = _mm512_packus_epi16(s[5], s[7]);
     const __m512i s01 = _mm512_unpacklo_epi8(s02, s13), s23 = _mm512_unpackhi_epi8(s02, s13);
@@ -205,70 +259,86 @@ static inline void store_unit(uint8_t *p, __m128i samples)
     _mm_storeu_si128((void *)p, samples);
 }
 
-static inline void store_row(const rq_dct_target *t, size_t row, const __m512i q[4])
+/* Row by row into the units at p. */
+static inline void store_row(uint8_t *const p[16], size_t offset, int units, const __m512i q[4])
 {
-    uint8_t *plane = t->plane + row * t->stride;
-    if (t->units == RQ_DCT_BATCH / RQ_DCT_UNIT) {
+    if (units == HALF / RQ_DCT_UNIT) {
         for (int i = 0; i < 4; i++) {
-            store_unit(plane + t->at[i], _mm512_castsi512_si128(q[i]));
-            store_unit(plane + t->at[4 + i], _mm512_extracti32x4_epi32(q[i], 1));
-            store_unit(plane + t->at[8 + i], _mm512_extracti32x4_epi32(q[i], 2));
-            store_unit(plane + t->at[12 + i], _mm512_extracti32x4_epi32(q[i], 3));
+            store_unit(p[i] + offset, _mm512_castsi512_si128(q[i]));
+            store_unit(p[4 + i] + offset, _mm512_extracti32x4_epi32(q[i], 1));
+            store_unit(p[8 + i] + offset, _mm512_extracti32x4_epi32(q[i], 2));
+            store_unit(p[12 + i] + offset, _mm512_extracti32x4_epi32(q[i], 3));
         }
         return;
     }
     _Alignas(64) uint8_t all[4][64];
     for (int i = 0; i < 4; i++)
         _mm512_store_si512(all[i], q[i]);
-    for (int u = 0; u < t->units; u++)
-        memcpy(plane + t->at[u], all[u % 4] + u / 4 * 16, 16);
+    for (int u = 0; u < units; u++)
+        memcpy(p[u] + offset, all[u % 4] + u / 4 * 16, 16);
 }
 
-/* DC alone: every sample of a block is the same, and so is every row. */
-static void transform_flat(const rq_dct_batch *b, const uint16_t quant[64],
-                           const rq_dct_target *t)
+/* Columns of the left `columns` (4 or 8, a constant), then rows. */
+static inline __attribute__((always_inline)) void
+transform_columns(const int16_t (*coef)[RQ_DCT_BATCH], uint64_t present,
+                  const rq_dct_factors *f, int columns, uint8_t *const p[16], size_t stride,
+                  int units)
 {
-    __m512i v[8], q[4];
-    v[0] = dequantise(b, quant, 0);
-    for (int x = 1; x < 8; x++)
-        v[x] = v[0];
-    row_of_units(v, q);
-    for (size_t y = 0; y < 8; y++)
-        store_row(t, y, q);
-}
-
-static void transform_avx512(const rq_dct_batch *b, const uint16_t quant[64],
-                             const rq_dct_target *t)
-{
-    const uint64_t left_half = 0x0f0f0f0f0f0f0f0f;
-    if ((b->present & ~(uint64_t)1) == 0) {
-        transform_flat(b, quant, t);
-        return;
-    }
     __m512i w[8][8], q[4];
-    const int columns = (b->present & ~left_half) == 0 ? 4 : 8;
     for (int x = 0; x < columns; x++) {
         __m512i v[8];
-        const uint64_t used = b->present >> x & 0x0101010101010101;
-        if (used >> 32 == 0) {
+        if ((present >> x & 0x0101010100000000) == 0) {
             for (int y = 0; y < 4; y++)
-                v[y] = dequantise(b, quant, 8 * y + x);
-            idct_4(v);
+                v[y] = dequantise(coef, f, 8 * y + x);
+            idct_4(v, false);
         } else {
             for (int y = 0; y < 8; y++)
-                v[y] = dequantise(b, quant, 8 * y + x);
-            idct_8(v);
+                v[y] = dequantise(coef, f, 8 * y + x);
+            idct_8(v, false);
         }
         for (int y = 0; y < 8; y++)
             w[y][x] = v[y];
     }
     for (size_t y = 0; y < 8; y++) {
+        w[y][0] = add(w[y][0], _mm512_set1_epi16(RQ_DCT_ROUND));
         if (columns == 4)
-            idct_4(w[y]);
+            idct_4(w[y], true);
         else
-            idct_8(w[y]);
+            idct_8(w[y], true);
         row_of_units(w[y], q);
-        store_row(t, y, q);
+        store_row(p, y * stride, units, q);
+    }
+}
+
+/* DC alone: every sample of a block is the same, and so is every row. */
+static void transform_flat(const int16_t (*coef)[RQ_DCT_BATCH], const rq_dct_factors *f,
+                           uint8_t *const p[16], size_t stride, int units)
+{
+    __m512i v[8], q[4];
+    for (int x = 0; x < 8; x++)
+        v[x] = add(dequantise(coef, f, 0), _mm512_set1_epi16(RQ_DCT_ROUND));
+    row_of_units(v, q);
+    for (size_t y = 0; y < 8; y++)
+        store_row(p, y * stride, units, q);
+}
+
+static void transform_avx512(const rq_dct_batch *b, const rq_dct_factors *f,
+                             const rq_dct_target *t)
+{
+    for (int first = 0; first < t->units; first += HALF / RQ_DCT_UNIT) {
+        const int left = t->units - first;
+        const int units = left < HALF / RQ_DCT_UNIT ? left : HALF / RQ_DCT_UNIT;
+        const int16_t(*coef)[RQ_DCT_BATCH] =
+            (const int16_t(*)[RQ_DCT_BATCH])(b->coef[0] + first * RQ_DCT_UNIT);
+        uint8_t *p[HALF / RQ_DCT_UNIT];
+        for (int u = 0; u < units; u++)
+            p[u] = t->plane + t->at[first + u];
+        if (b->present == 0)
+            transform_flat(coef, f, p, t->stride, units);
+        else if ((b->present & 0xf0f0f0f0f0f0f0f0) == 0)
+            transform_columns(coef, b->present, f, 4, p, t->stride, units);
+        else
+            transform_columns(coef, b->present, f, 8, p, t->stride, units);
     }
 }
 

@@ -14,7 +14,7 @@ enum {
     BUCKETS = 48,      /* merging starts from this many clusters of a width */
     BLOCK_BYTES = 11,  /* of a zstd block without its table */
     TABLE_EIGHTHS = 3, /* bytes of a Huffman table: eighths for each symbol */
-    DECODE_BYTES = 150 /* what the time to build a table is thought to be worth */
+    DECODE_BYTES = 300 /* what the time to build a table is thought to be worth */
 };
 
 void rq_dct_cost_init(rq_dct_cost *c)

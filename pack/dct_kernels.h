@@ -1,12 +1,13 @@
 /* The three inner loops of `dct` decoding, in C and for AVX2 and AVX-512. All versions give the
  * same bits for every input, hostile ones included. Private to pack/dct*.c.
  *
- * 32 blocks of one class are a batch. `batch` reads their coefficients, one frequency at a time
+ * 64 blocks of one class are a batch. `batch` reads their coefficients, one frequency at a time
  * with the blocks across the lanes; `transform` turns them into samples.
  *
- * The transform is Arai, Agui and Nakajima's (1988) in 16 bits with saturation: coefficients
- * are dequantised exactly, then scaled to 3 fractional bits. It holds samples to about +-512
- * levels around the middle; the encoder refuses pictures that leave that range. */
+ * The transform is Arai, Agui and Nakajima's (1988) in 16 bits: coefficients are dequantised
+ * exactly, then scaled to 3 fractional bits. Sums wrap, but for the last ones, which saturate
+ * before the clamp to 0..255. It holds samples to about +-512 levels around the middle; the
+ * encoder refuses pictures that leave that range. */
 #ifndef RQ_PACK_DCT_KERNELS_H
 #define RQ_PACK_DCT_KERNELS_H
 
@@ -22,43 +23,54 @@ typedef struct rq_dct_stream {
     const uint8_t *escape[RQ_DCT_WIDTHS];
     const uint8_t *escape_end[RQ_DCT_WIDTHS];
     const uint8_t *signs;
-    size_t sign_bit; /* of the next sign; may run up to 63 x 32 past the end inside a batch */
+    size_t sign_bit; /* of the next sign; may run up to 63 x 64 past the end inside a batch */
     size_t sign_bits;
 } rq_dct_stream;
 
-/* The AC planes of one class that are present, in zigzag order. */
+/* The AC planes of one class that are present, in the order in which they are coded: by width,
+ * then by frequency. Planes of width code w are those from end[w - 1] (0) to end[w] - 1. */
 typedef struct rq_dct_run {
-    int count;
+    int end[RQ_DCT_WIDTHS];
     uint8_t place[63]; /* in the block, natural order */
-    uint8_t width[63];
     const uint8_t *data[63];
 } rq_dct_run;
 
-/* Coefficients of a batch: [natural place][block]. `present` has a bit for each place whose row
- * is not all zero; all other rows are zero. Row 0 is DC and belongs to the caller. */
+/* Coefficients of a batch: [natural place][block]. Row 0 is DC and belongs to the caller, who
+ * also keeps the rows zero that are in no plane of the run. `present` has a bit for each AC row
+ * that is not all zero. */
 typedef struct rq_dct_batch {
     _Alignas(64) int16_t coef[64][RQ_DCT_BATCH];
     uint64_t present;
 } rq_dct_batch;
+
+/* What coefficients are multiplied with, natural order: the quantisation table times 16, modulo
+ * 2^16, and the scale of AAN. Each stands twice in its word: a register is filled with words of
+ * 32 bits by a load, with words of 16 bits only by a load and a shuffle. */
+typedef struct rq_dct_factors {
+    uint32_t quant16[64];
+    uint32_t scale[64];
+} rq_dct_factors;
+
+void rq_dct_factors_set(rq_dct_factors *f, const uint16_t quant[64]);
 
 /* Where a batch's units go: unit u is 16 samples wide and 8 high at plane + at[u]. */
 typedef struct rq_dct_target {
     uint8_t *plane;
     size_t stride;
     const uint32_t *at;
-    int units; /* 1..16 */
+    int units; /* 1..32 */
 } rq_dct_target;
 
 typedef struct rq_dct_kernels {
-    /* n signed values of a plane into out, which has room for n rounded up to 32. False when
+    /* n signed values of a plane into out, which has room for n rounded up to 64. False when
      * the stream runs out of escapes, an escape is out of range, or signs ran out. */
     bool (*values)(const rq_dct_plane *p, size_t n, rq_dct_stream *s, int16_t *out);
-    /* AC of the blocks `first` (a multiple of 32) to first + live - 1 (live 1..32) of a class.
+    /* AC of the blocks `first` (a multiple of 64) to first + live - 1 (live 1..64) of a class.
      * False as above. */
     bool (*batch)(const rq_dct_run *r, size_t first, int live, rq_dct_stream *s,
                   rq_dct_batch *b);
-    /* Dequantises, transforms, stores. quant in natural order. */
-    void (*transform)(const rq_dct_batch *b, const uint16_t quant[64], const rq_dct_target *t);
+    /* Dequantises, transforms, stores. */
+    void (*transform)(const rq_dct_batch *b, const rq_dct_factors *f, const rq_dct_target *t);
 } rq_dct_kernels;
 
 /* The best for a set of RQ_CPU_ bits. */
@@ -69,9 +81,6 @@ extern const rq_dct_kernels rq_dct_kernels_avx2;
 extern const rq_dct_kernels rq_dct_kernels_avx512;
 
 /* ---- shared by the versions -------------------------------------------------------------- */
-
-/* Scale of AAN: 2^14 a(row) a(column), a(0) = 1, a(k) = sqrt(2) cos(k pi / 16). */
-extern const int16_t rq_dct_scale[64];
 
 /* Fixed point, 15 bits behind the point: x * sqrt(2) is x + x * C_SQRT2 and so on. */
 enum {
@@ -89,28 +98,30 @@ static inline int rq_dct_cap(int width)
     return (1 << (1 << width)) - 1;
 }
 
-/* One escaped magnitude; -1 when there is none or it is out of range. */
-static inline int rq_dct_escape(rq_dct_stream *s, int width)
+/* One escaped magnitude of a width from *at; -1 when there is none or it is out of range. */
+static inline int rq_dct_escape(const uint8_t **at, const uint8_t *end, int width)
 {
-    const uint8_t *p = s->escape[width], *end = s->escape_end[width];
+    const uint8_t *p = *at;
     const int cap = rq_dct_cap(width);
     if (p == end)
         return -1;
     if (*p < 255) {
-        s->escape[width] = p + 1;
+        *at = p + 1;
         return cap + *p;
     }
     if (end - p < 3)
         return -1;
     const int m = rq_get_le16(p + 1);
-    s->escape[width] = p + 3;
+    *at = p + 3;
     return m < cap + 255 || m > RQ_DCT_MAX_MAGNITUDE ? -1 : m;
 }
 
-/* The next 32 signs, as bits. Reads 8 bytes. */
-static inline uint32_t rq_dct_signs(const rq_dct_stream *s)
+/* The 64 signs from a bit on. Reads 9 bytes. */
+static inline uint64_t rq_dct_signs(const uint8_t *signs, size_t bit)
 {
-    return (uint32_t)(rq_get_le64(s->signs + (s->sign_bit >> 3)) >> (s->sign_bit & 7));
+    const uint8_t *p = signs + (bit >> 3);
+    const int shift = (int)(bit & 7);
+    return rq_get_le64(p) >> shift | (uint64_t)p[8] << 1 << (63 - shift);
 }
 
 #ifdef __cplusplus

@@ -8,7 +8,8 @@
 #include <string.h>
 
 // clang-format off
-const int16_t rq_dct_scale[64] = {
+/* Scale of AAN: 2^14 a(row) a(column), a(0) = 1, a(k) = sqrt(2) cos(k pi / 16). */
+static const int16_t scale_of[64] = {
     16384, 22725, 21407, 19266, 16384, 12873,  8867, 4520,
     22725, 31521, 29692, 26722, 22725, 17855, 12299, 6270,
     21407, 29692, 27969, 25172, 21407, 16819, 11585, 5906,
@@ -18,6 +19,14 @@ const int16_t rq_dct_scale[64] = {
      8867, 12299, 11585, 10426,  8867,  6967,  4799, 2446,
      4520,  6270,  5906,  5315,  4520,  3552,  2446, 1247};
 // clang-format on
+
+void rq_dct_factors_set(rq_dct_factors *f, const uint16_t quant[64])
+{
+    for (int k = 0; k < 64; k++) {
+        f->quant16[k] = (quant[k] * 16u & 0xffff) * 0x10001u;
+        f->scale[k] = (uint32_t)scale_of[k] * 0x10001u;
+    }
+}
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
@@ -29,7 +38,7 @@ static bool all_zero(const uint8_t *p, size_t n)
     return any == 0;
 }
 
-/* n (1..32) values of a plane from its value `first` on, a multiple of 32. *nonzero says
+/* n (1..64) values of a plane from its value `first` on, a multiple of 64. *nonzero says
  * whether there is one; out is not written otherwise. False when escapes do not fit. */
 static bool read_values(const uint8_t *data, int width, size_t first, int n, rq_dct_stream *s,
                         int16_t *out, bool *nonzero)
@@ -42,7 +51,8 @@ static bool read_values(const uint8_t *data, int width, size_t first, int n, rq_
     for (int i = 0; i < n; i++) {
         int m = p[i >> per] >> ((i & ((1 << per) - 1)) << width) & cap;
         if (m != 0) {
-            if (m == cap && (m = rq_dct_escape(s, width)) < 0)
+            if (m == cap &&
+                (m = rq_dct_escape(&s->escape[width], s->escape_end[width], width)) < 0)
                 return false;
             if (s->signs[s->sign_bit >> 3] >> (s->sign_bit & 7) & 1)
                 m = -m;
@@ -75,77 +85,101 @@ static bool values_c(const rq_dct_plane *p, size_t n, rq_dct_stream *s, int16_t 
 static bool batch_c(const rq_dct_run *r, size_t first, int live, rq_dct_stream *s,
                     rq_dct_batch *b)
 {
-    const uint64_t dirty = b->present;
     b->present = 0;
-    for (int i = 0; i < r->count; i++) {
-        bool nonzero;
-        if (!read_values(r->data[i], r->width[i], first, live, s, b->coef[r->place[i]],
-                         &nonzero))
-            return false;
-        b->present |= (uint64_t)nonzero << r->place[i];
+    for (int w = 0, i = 0; w < RQ_DCT_WIDTHS; w++) {
+        for (; i < r->end[w]; i++) {
+            int16_t *row = b->coef[r->place[i]];
+            bool nonzero;
+            if (!read_values(r->data[i], w, first, live, s, row, &nonzero))
+                return false;
+            if (!nonzero)
+                memset(row, 0, sizeof b->coef[0]);
+            b->present |= (uint64_t)nonzero << r->place[i];
+        }
     }
-    const uint64_t stale = dirty & ~b->present;
-    for (int k = 1; k < 64; k++)
-        if (stale >> k & 1)
-            memset(b->coef[k], 0, sizeof b->coef[k]);
     return s->sign_bit <= s->sign_bits;
 }
 
 /* ---- transform --------------------------------------------------------------------------- */
 
-static inline int sat16(int x)
+/* Sums are modulo 2^16. */
+static inline int16_t add(int16_t a, int16_t b)
 {
-    return x < -32768 ? -32768 : x > 32767 ? 32767 : x;
+    return (int16_t)(uint16_t)((unsigned)a + (unsigned)b);
 }
 
-static inline int add(int a, int b)
+static inline int16_t sub(int16_t a, int16_t b)
 {
-    return sat16(a + b);
-}
-
-static inline int sub(int a, int b)
-{
-    return sat16(a - b);
+    return (int16_t)(uint16_t)((unsigned)a - (unsigned)b);
 }
 
 /* pmulhrsw: x * c / 2^15, rounded. */
-static inline int mul(int x, int c)
+static inline int16_t mul(int16_t x, int c)
 {
-    return (x * c + (1 << 14)) >> 15;
+    return (int16_t)((x * c + (1 << 14)) >> 15);
 }
 
-/* Column of 8 at in[0], in[step], ...: each element is the same for 32 blocks. */
-static void idct_1d(const int16_t (*in)[RQ_DCT_BATCH], int16_t (*out)[RQ_DCT_BATCH], int step)
+static inline int16_t saturated(int x)
 {
-    for (int i = 0; i < RQ_DCT_BATCH; i++) {
-        const int v0 = in[0][i], v1 = in[step][i], v2 = in[2 * step][i], v3 = in[3 * step][i];
-        const int v4 = in[4 * step][i], v5 = in[5 * step][i], v6 = in[6 * step][i];
-        const int v7 = in[7 * step][i];
-        /* even part */
-        const int t10 = add(v0, v4), t11 = sub(v0, v4), t13 = add(v2, v6), d = sub(v2, v6);
-        const int t12 = sub(add(d, mul(d, RQ_DCT_C1414)), t13);
-        const int e0 = add(t10, t13), e3 = sub(t10, t13), e1 = add(t11, t12);
-        const int e2 = sub(t11, t12);
-        /* odd part */
-        const int z13 = add(v5, v3), z10 = sub(v5, v3), z11 = add(v1, v7), z12 = sub(v1, v7);
-        const int o7 = add(z11, z13), g = sub(z11, z13);
-        const int m11 = add(g, mul(g, RQ_DCT_C1414)), y = add(z10, z12);
-        const int z5 = add(add(y, y), mul(y, RQ_DCT_C1847));
-        const int m10 = sub(z5, add(z12, mul(z12, RQ_DCT_C1082)));
-        const int o6 = sub(sub(z5, add(add(z10, z10), mul(z10, RQ_DCT_C2613))), o7);
-        const int o5 = sub(m11, o6), o4 = sub(m10, o5);
-        out[0][i] = (int16_t)add(e0, o7);
-        out[7 * step][i] = (int16_t)sub(e0, o7);
-        out[step][i] = (int16_t)add(e1, o6);
-        out[6 * step][i] = (int16_t)sub(e1, o6);
-        out[2 * step][i] = (int16_t)add(e2, o5);
-        out[5 * step][i] = (int16_t)sub(e2, o5);
-        out[3 * step][i] = (int16_t)add(e3, o4);
-        out[4 * step][i] = (int16_t)sub(e3, o4);
+    return (int16_t)(x < -32768 ? -32768 : x > 32767 ? 32767 : x);
+}
+
+/* Even and odd half of one transform: outputs are e + o and, from the end, e - o. */
+static inline void idct_parts(const int16_t v[8], int16_t e[4], int16_t o[4])
+{
+    const int16_t t10 = add(v[0], v[4]), t11 = sub(v[0], v[4]), t13 = add(v[2], v[6]);
+    const int16_t d = sub(v[2], v[6]), t12 = sub(add(d, mul(d, RQ_DCT_C1414)), t13);
+    e[0] = add(t10, t13);
+    e[1] = add(t11, t12);
+    e[2] = sub(t11, t12);
+    e[3] = sub(t10, t13);
+    const int16_t z13 = add(v[5], v[3]), z10 = sub(v[5], v[3]);
+    const int16_t z11 = add(v[1], v[7]), z12 = sub(v[1], v[7]);
+    const int16_t g = sub(z11, z13), m11 = add(g, mul(g, RQ_DCT_C1414)), y = add(z10, z12);
+    const int16_t z5 = add(add(y, y), mul(y, RQ_DCT_C1847));
+    const int16_t m10 = sub(z5, add(z12, mul(z12, RQ_DCT_C1082)));
+    o[0] = add(z11, z13);
+    o[1] = sub(sub(z5, add(add(z10, z10), mul(z10, RQ_DCT_C2613))), o[0]);
+    o[2] = sub(m11, o[1]);
+    o[3] = sub(m10, o[2]);
+}
+
+/* Columns: sums wrap. w[8 y + x] is place (y, x) of all blocks. */
+static void idct_columns(int16_t (*w)[RQ_DCT_BATCH])
+{
+    for (int x = 0; x < 8; x++) {
+        for (int i = 0; i < RQ_DCT_BATCH; i++) {
+            int16_t v[8], e[4], o[4];
+            for (int y = 0; y < 8; y++)
+                v[y] = w[8 * y + x][i];
+            idct_parts(v, e, o);
+            for (int y = 0; y < 4; y++) {
+                w[8 * y + x][i] = add(e[y], o[y]);
+                w[8 * (7 - y) + x][i] = sub(e[y], o[y]);
+            }
+        }
     }
 }
 
-static void dequantise(const rq_dct_batch *b, const uint16_t quant[64],
+/* Rows: outputs saturate, and are samples times 2^RQ_DCT_SHIFT. */
+static void idct_rows(int16_t (*w)[RQ_DCT_BATCH])
+{
+    for (int y = 0; y < 8; y++) {
+        for (int i = 0; i < RQ_DCT_BATCH; i++) {
+            int16_t v[8], e[4], o[4];
+            for (int x = 0; x < 8; x++)
+                v[x] = w[8 * y + x][i];
+            v[0] = add(v[0], RQ_DCT_ROUND);
+            idct_parts(v, e, o);
+            for (int x = 0; x < 4; x++) {
+                w[8 * y + x][i] = saturated(e[x] + o[x]);
+                w[8 * y + 7 - x][i] = saturated(e[x] - o[x]);
+            }
+        }
+    }
+}
+
+static void dequantise(const rq_dct_batch *b, const rq_dct_factors *f,
                        int16_t (*w)[RQ_DCT_BATCH])
 {
     for (int k = 0; k < 64; k++) {
@@ -153,10 +187,10 @@ static void dequantise(const rq_dct_batch *b, const uint16_t quant[64],
             memset(w[k], 0, sizeof w[k]);
             continue;
         }
-        const int q = quant[k], scale = rq_dct_scale[k];
+        const int q = (int)(f->quant16[k] & 0xffff), scale = (int)(f->scale[k] & 0xffff);
         for (int i = 0; i < RQ_DCT_BATCH; i++) {
-            const int16_t x = (int16_t)(uint16_t)((unsigned)b->coef[k][i] * (unsigned)q * 16u);
-            w[k][i] = (int16_t)mul(x, scale);
+            const int16_t x = (int16_t)(uint16_t)((unsigned)b->coef[k][i] * (unsigned)q);
+            w[k][i] = mul(x, scale);
         }
     }
 }
@@ -166,21 +200,18 @@ static void store_unit(const rq_dct_target *t, int u, const int16_t (*w)[RQ_DCT_
     uint8_t *row = t->plane + t->at[u];
     for (int y = 0; y < 8; y++, row += t->stride) {
         for (int x = 0; x < 8 * RQ_DCT_UNIT; x++) {
-            const int v =
-                add(w[8 * y + x % 8][RQ_DCT_UNIT * u + x / 8], RQ_DCT_ROUND) >> RQ_DCT_SHIFT;
+            const int v = w[8 * y + x % 8][RQ_DCT_UNIT * u + x / 8] >> RQ_DCT_SHIFT;
             row[x] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
         }
     }
 }
 
-static void transform_c(const rq_dct_batch *b, const uint16_t quant[64], const rq_dct_target *t)
+static void transform_c(const rq_dct_batch *b, const rq_dct_factors *f, const rq_dct_target *t)
 {
-    int16_t w[64][RQ_DCT_BATCH], v[64][RQ_DCT_BATCH];
-    dequantise(b, quant, w);
-    for (int x = 0; x < 8; x++)
-        idct_1d((const int16_t(*)[RQ_DCT_BATCH])(w + x), v + x, 8);
-    for (int y = 0; y < 8; y++)
-        idct_1d((const int16_t(*)[RQ_DCT_BATCH])(v + 8 * y), w + 8 * y, 1);
+    int16_t w[64][RQ_DCT_BATCH];
+    dequantise(b, f, w);
+    idct_columns(w);
+    idct_rows(w);
     for (int u = 0; u < t->units; u++)
         store_unit(t, u, (const int16_t(*)[RQ_DCT_BATCH])w);
 }

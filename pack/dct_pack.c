@@ -230,7 +230,7 @@ static rq_status arrange(rq_dct_packer *p, const rq_jpeg_coefs *in, rq_err *err)
 
 /* ---- planes ------------------------------------------------------------------------------ */
 
-/* The n values at rows[i / 32][i % 32], rows being `step` values apart. */
+/* The n values at rows[i / 64][i % 64], rows being `step` values apart. */
 typedef struct value_rows {
     const int16_t *row;
     size_t step, n;
@@ -383,9 +383,10 @@ static rq_status add_values(rq_dct_packer *p, const int16_t *v, size_t n, int wi
 static rq_status add_batch(rq_dct_packer *p, int16_t (*batch)[RQ_DCT_BATCH], const int *planes,
                            rq_err *err)
 {
-    for (int k = 1; k < 64; k++)
-        if (planes[k] != NO_PLANE)
-            RQ_TRY(add_values(p, batch[k], RQ_DCT_BATCH, p->coded[planes[k]].width, err));
+    for (int w = 0; w < RQ_DCT_WIDTHS; w++)
+        for (int k = 1; k < 64; k++)
+            if (planes[k] != NO_PLANE && p->coded[planes[k]].width == w)
+                RQ_TRY(add_values(p, batch[k], RQ_DCT_BATCH, w, err));
     return RQ_OK;
 }
 
