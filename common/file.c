@@ -341,8 +341,8 @@ static rq_status make_dir(const char *path, rq_err *err)
     if (stat(path, &st) == 0)
         return S_ISDIR(st.st_mode)
                    ? RQ_OK
-                   : rq_fail(err, RQ_INVALID_ARG,
-                             "%.400s is a file, not a folder; choose another name", path);
+                   : rq_fail(err, RQ_IO, "%.400s is a file, not a folder; choose another name",
+                             path);
     errno = sys_errno;
     return fail_path(err, "cannot create the folder", path);
 }

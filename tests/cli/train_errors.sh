@@ -52,7 +52,7 @@ expect 3 'missing' rq-eval knn --ckpt missing --train data --val data
 expect 3 'no checkpoint' rq-eval knn --run missing --train data --val data
 expect 5 'not a safetensors file' rq-train export --ckpt data/dataset.json -o e.safetensors
 : >file
-expect 2 'file is a file, not a folder' rq-train run --data data --out file/run $tiny --steps 1
+expect 3 'file is a file, not a folder' rq-train run --data data --out file/run $tiny --steps 1
 [ ! -e e.safetensors ] || fail "a failed export left a file"
 
 # a run that breaks down: named, exit 8, and the last good checkpoint stays alone
