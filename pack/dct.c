@@ -137,17 +137,26 @@ static rq_status sort_units(rq_dct *d, const rq_dct_component *c, size_t row_ste
     return RQ_OK;
 }
 
-static void make_run(rq_dct_run *r, const rq_dct_plane plane[64])
+/* Planes of a class in coding order. The rows of the batch that have no plane become zero. */
+static void make_run(rq_dct_run *r, const rq_dct_plane plane[64], rq_dct_batch *b)
 {
-    int n = 0;
+    int count[RQ_DCT_WIDTHS + 1] = {0}; /* [w + 1]: of width w, then where they begin */
+    for (int k = 1; k < 64; k++) {
+        if (plane[k].data != NULL)
+            count[plane[k].width + 1]++;
+        else
+            memset(b->coef[rq_dct_zigzag[k]], 0, sizeof b->coef[0]);
+    }
     for (int w = 0; w < RQ_DCT_WIDTHS; w++) {
-        for (int k = 1; k < 64; k++) {
-            if (plane[k].data == NULL || plane[k].width != w)
-                continue;
-            r->place[n] = rq_dct_zigzag[k];
-            r->data[n++] = plane[k].data;
-        }
-        r->end[w] = n;
+        count[w + 1] += count[w];
+        r->end[w] = count[w + 1];
+    }
+    for (int k = 1; k < 64; k++) {
+        if (plane[k].data == NULL)
+            continue;
+        const int i = count[plane[k].width]++;
+        r->place[i] = rq_dct_zigzag[k];
+        r->data[i] = plane[k].data;
     }
 }
 
@@ -174,8 +183,7 @@ static rq_status decode_class(rq_dct *d, const rq_dct_component *c, int t, size_
     rq_dct_batch *b = &d->batch;
     rq_dct_factors factors;
     rq_dct_factors_set(&factors, c->quant);
-    make_run(&run, c->plane[t]);
-    memset(b->coef, 0, sizeof b->coef); /* rows without a plane stay so */
+    make_run(&run, c->plane[t], b);
     const size_t blocks = c->class_units[t] * RQ_DCT_UNIT;
     for (size_t first = 0; first < blocks; first += RQ_DCT_BATCH) {
         const int live = blocks - first < RQ_DCT_BATCH ? (int)(blocks - first) : RQ_DCT_BATCH;
