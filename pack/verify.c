@@ -7,11 +7,11 @@
 #include "common/cpu.h"
 #include "common/file.h"
 #include "common/hash.h"
-#include "common/json.h"
 #include "common/pool.h"
 #include "pack/decode.h"
 #include "pack/frame.h"
 #include "pack/manifest.h"
+#include "pack/meta.h"
 #include "pack/shard.h"
 
 #include <inttypes.h>
@@ -60,21 +60,26 @@ static void damaged_other(verify *v, const char *sentence)
 
 /* ---- samples ----------------------------------------------------------------------------- */
 
+static rq_status stopped(const verify *v, rq_err *err)
+{
+    if (!v->opts->cancel || !*v->opts->cancel)
+        return RQ_OK;
+    return rq_fail(err, RQ_CANCELLED, "interrupted; not everything was checked");
+}
+
 // KEY.json must be JSON and agree with the index.
 static rq_status check_meta(const rq_members *m, const rq_index_entry *e, rq_err *err)
 {
-    cJSON *root;
-    const char *name;
-    int64_t width = 0, height = 0;
-    RQ_TRY(rq_json_parse(&root, m->meta, m->meta_bytes, "KEY.json", err));
-    rq_status st = rq_json_get_string(root, "name", &name, "KEY.json", err);
-    if (st == RQ_OK)
-        st = rq_json_get_int(root, "width", 1, RQ_MAX_SIDE, &width, "KEY.json", err);
-    if (st == RQ_OK)
-        st = rq_json_get_int(root, "height", 1, RQ_MAX_SIDE, &height, "KEY.json", err);
-    if (st == RQ_OK && (width != e->width || height != e->height))
+    rq_meta meta;
+    RQ_TRY(rq_meta_parse(&meta, m->meta, m->meta_bytes, err));
+    rq_status st = RQ_OK;
+    if (meta.width != (int)e->width || meta.height != (int)e->height)
         st = rq_fail(err, RQ_BAD_FORMAT, "KEY.json and the index disagree on the size");
-    cJSON_Delete(root);
+    else if (meta.has_id && meta.id != e->id)
+        st = rq_fail(err, RQ_BAD_FORMAT, "KEY.json and the index disagree on the sample id");
+    else if (meta.orientation != rq_entry_orientation(e->flags))
+        st = rq_fail(err, RQ_BAD_FORMAT, "KEY.json and the index disagree on the orientation");
+    rq_meta_free(&meta);
     return st;
 }
 
@@ -131,6 +136,7 @@ static rq_status check_span(void *ctx, size_t index, int worker_index, rq_err *e
     const size_t n = v->spans[index + 1] - v->spans[index];
     const rq_index_entry *last = first + n - 1;
     const size_t bytes = (size_t)(last->offset + last->stored_bytes - first->offset);
+    RQ_TRY(stopped(v, err));
     w->stored.size = 0;
     RQ_TRY(rq_buf_reserve(&w->stored, bytes, err));
     RQ_TRY(
@@ -224,7 +230,9 @@ static rq_status check_sha256(verify *v, const rq_manifest_shard *m, rq_err *err
     for (uint64_t at = 0; at < v->shard.bytes && st == RQ_OK; at += SPAN_BYTES) {
         const uint64_t left = v->shard.bytes - at;
         const size_t n = left < SPAN_BYTES ? (size_t)left : SPAN_BYTES;
-        st = rq_pread_full(v->shard.fd, w->stored.data, n, at, v->shard.name, err);
+        st = stopped(v, err);
+        if (st == RQ_OK)
+            st = rq_pread_full(v->shard.fd, w->stored.data, n, at, v->shard.name, err);
         rq_sha256_update(sha, w->stored.data, n);
     }
     rq_sha256_hex(sha, hex);
@@ -398,8 +406,10 @@ rq_status rq_verify(const char *path, const rq_verify_opts *opts, rq_verify_resu
     stop(&v);
     if (st != RQ_OK || (result->damaged_samples == 0 && result->damaged_other == 0))
         return st;
-    return rq_fail(err, RQ_BAD_CHECKSUM,
-                   "'%s' is damaged: %" PRIu64 " of %" PRIu64 " samples, and %" PRIu64
-                   " other parts; restore the files named above from a copy or pack again",
-                   path, result->damaged_samples, result->samples, result->damaged_other);
+    return rq_fail(
+        err, RQ_BAD_CHECKSUM,
+        "'%s' is damaged: %" PRIu64 " of %" PRIu64 " samples, and %" PRIu64
+        " other parts; restore the files named above from a copy, or let `rq-pack repair` "
+        "keep what is whole",
+        path, result->damaged_samples, result->samples, result->damaged_other);
 }

@@ -4,6 +4,8 @@
 
 #include "pack/dataset.h"
 
+#include <signal.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -16,6 +18,7 @@ typedef struct rq_verify_opts {
     /* May be NULL. */
     void (*progress)(void *cookie, uint64_t done, uint64_t total, uint64_t bytes);
     void *cookie;
+    const volatile sig_atomic_t *cancel; /* non-zero ends it with CANCELLED; may be NULL */
 } rq_verify_opts;
 
 typedef struct rq_verify_result {

@@ -86,7 +86,8 @@ int rq_pack_verify(int argc, char **argv)
                               .threads = threads,
                               .damage = on_damage,
                               .progress = on_verified,
-                              .cookie = &list};
+                              .cookie = &list,
+                              .cancel = &rq_cli_stop};
     rq_verify_result r;
     rq_err err = {0};
     const uint64_t begin = rq_clock_ns();

@@ -27,9 +27,16 @@ printf 'P5\n2 2\n255\nabcd' >src/b/y.pgm
 expect 2 'source' rq-pack build -o D
 expect 2 '-o DIR' rq-pack build src
 expect 2 'encode' rq-pack build src -o D --encod raw
-expect 2 'cannot write the encoding' rq-pack build src -o D --encode dct
-expect 2 'cannot write the encoding' rq-pack build src -o D --encode avif
-expect 2 'jpeg or ppm' rq-pack build src -o D --encode bmp
+expect 2 'encode' rq-pack build src -o D --encode bmp
+expect 2 '--quality' rq-pack build src -o D --encode ppm --quality 80
+expect 2 'give one of them' rq-pack build src -o D --long 100 --short 50
+expect 2 'no part' rq-pack build src -o D --part 3/2
+expect 2 'no part' rq-pack build src -o D --part 0/2
+expect 2 'no part' rq-pack build src -o D --part 1/2x
+expect 2 '--exclude' rq-pack build src -o D --part 1/2 --dedup drop
+expect 2 '-o DIR' rq-pack merge A B
+expect 2 'name the folders' rq-pack merge
+expect 2 'name one' rq-pack repair
 expect 2 'level' rq-pack build src -o D --level 99
 expect 2 'name' rq-pack build src -o D --name ../x
 expect 2 '' rq-pack unknown
@@ -48,11 +55,11 @@ expect 3 'nothing' rq-pack build nothing -o D
 expect 3 'dataset.json' rq-pack stat src
 
 # outputs that cannot be written
-expect 2 '/dev/null is a file' rq-pack build src -o /dev/null/x
+expect 3 '/dev/null is a file' rq-pack build src -o /dev/null/x
 expect 3 '/proc/' rq-pack build src -o /proc/nothing/x
 touch file
-expect 2 'file is a file' rq-pack build src -o file
-expect 2 'file is a file' rq-pack build src -o file/below
+expect 3 'file is a file' rq-pack build src -o file
+expect 3 'file is a file' rq-pack build src -o file/below
 
 # an existing dataset
 rq-pack build src -o D --encode ppm >/dev/null 2>&1 || fail "build"

@@ -1,33 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Verification: every single flipped bit, every truncation and every small edit of a shard is
 // found; k damaged frames are reported as k samples and nothing else.
-#include "pack_fixture.h"
+#include "verify_fixture.h"
 
 #include "pack/index.h"
-#include "pack/verify.h"
-
-typedef struct heard {
-    int count;
-    char first[800];
-} heard;
-
-static void hear(void *cookie, const char *sentence)
-{
-    heard *h = cookie;
-    if (h->count++ == 0)
-        snprintf(h->first, sizeof h->first, "%s", sentence);
-}
-
-static rq_status verify(const char *path, bool deep, int threads, rq_verify_result *r, heard *h)
-{
-    rq_err err = {0};
-    *h = (heard){0};
-    const rq_verify_opts o = {.deep = deep, .threads = threads, .damage = hear, .cookie = h};
-    const rq_status st = rq_verify(path, &o, r, &err);
-    if ((st == RQ_OK) != (h->count == 0) || (st != RQ_OK && err.text[0] == 0))
-        fail_msg("status %s with %d sentences", rq_status_name(st), h->count);
-    return st;
-}
 
 static int setup(void **state)
 {
@@ -67,31 +43,9 @@ static void intact_is_ok_at_any_thread_count(void **state)
 static const uint64_t few[] = {1, 3, 2, 9, 7, 12, 5, 4, 30, 8, 11, 10};
 enum { N_FEW = sizeof few / sizeof *few };
 
-static void every_flipped_bit_is_found(void **state)
+static void every_flipped_bit_is_found_and_named(void **state)
 {
-    char *path = path_in(*state, "s.tar.zst");
-    rq_manifest_shard info;
-    rq_buf data = {0};
-    rq_verify_result r;
-    heard h;
-    fixture_shard(path, few, N_FEW, &info);
-    read_all(path, &data);
-    const size_t tail = data.size - rq_index_frame_bytes(N_FEW) - rq_table_frame_bytes(N_FEW);
-    const int fd = open(path, O_RDWR);
-    for (size_t bit = 0; bit < data.size * 8; bit++) {
-        const uint8_t bad = data.data[bit / 8] ^ (uint8_t)(1 << bit % 8);
-        assert_int_equal(pwrite(fd, &bad, 1, (off_t)(bit / 8)), 1);
-        if (verify(path, false, 1, &r, &h) == RQ_OK)
-            fail_msg("bit %zu of byte %zu was not noticed", bit % 8, bit / 8);
-        // Damage in the frames is blamed on one of them; elsewhere it is other damage.
-        assert_int_equal(r.damaged_samples + r.damaged_other, 1);
-        if (bit / 8 >= tail)
-            assert_int_equal(r.damaged_other, 1);
-        assert_int_equal(pwrite(fd, &data.data[bit / 8], 1, (off_t)(bit / 8)), 1);
-    }
-    close(fd);
-    assert_int_equal(verify(path, true, 1, &r, &h), RQ_OK);
-    rq_buf_free(&data);
+    flip_every_bit(*state, 16 << 10);
 }
 
 static void expect_found(const char *path, int fd, const void *data, size_t n)
@@ -101,6 +55,7 @@ static void expect_found(const char *path, int fd, const void *data, size_t n)
     assert_int_equal(pwrite(fd, data, n, 0), n);
     assert_int_equal(ftruncate(fd, (off_t)n), 0);
     assert_int_not_equal(verify(path, false, 1, &r, &h), RQ_OK);
+    assert_non_null(strstr(h.first, "s.tar.zst"));
 }
 
 static void every_truncation_and_edit_is_found(void **state)
@@ -271,6 +226,63 @@ static void pictures_of_another_encoding_are_found(void **state)
     rq_frame_coder_fini(&c);
 }
 
+static volatile sig_atomic_t stop_now;
+
+static void stop_soon(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
+{
+    stop_now = 1;
+}
+
+static void it_can_be_interrupted(void **state)
+{
+    rq_verify_result r;
+    rq_err err = {0};
+    fixture_dataset(*state, 3, 5);
+    for (int threads = 1; threads <= 2; threads++) {
+        const rq_verify_opts o = {
+            .threads = threads, .progress = stop_soon, .cancel = &stop_now};
+        stop_now = 0;
+        assert_int_equal(rq_verify(*state, &o, &r, &err), RQ_CANCELLED);
+        assert_true(r.samples < 15);
+    }
+}
+
+/* KEY.json that says another id or size than the index, behind right hashes. */
+static void deep_compares_meta(void **state)
+{
+    char *path = path_in(*state, "s.tar.zst");
+    static const char *const metas[] = {
+        "{\"name\": \"x\", \"id\": 7, \"width\": 2, \"height\": 2}",
+        "{\"name\": \"x\", \"id\": 8, \"width\": 2, \"height\": 2}",
+        "{\"name\": \"x\", \"id\": 7, \"width\": 3, \"height\": 2}",
+        "{\"name\": \"x\", \"id\": 7, \"width\": 2, \"height\": 2, \"orientation\": 3}",
+        "{\"name\": \"x\", \"id\": -1, \"width\": 2, \"height\": 2}",
+        "{\"name\": \"x\", \"name_hex\": \"7\", \"width\": 2, \"height\": 2}",
+        "{\"width\": 2, \"height\": 2}",
+        "no JSON"};
+    rq_frame_coder c = {0};
+    rq_buf frame = {0};
+    for (size_t i = 0; i < sizeof metas / sizeof *metas; i++) {
+        rq_index_entry e = {.id = 7, .width = 2, .height = 2, .encoding = RQ_ENCODING_PPM};
+        const rq_members m = {.key = "k",
+                              .image = (const uint8_t *)"P5\n2 2\n255\nabcd",
+                              .image_bytes = 15,
+                              .meta = metas[i],
+                              .meta_bytes = strlen(metas[i])};
+        rq_shard_writer *w;
+        rq_manifest_shard info;
+        rq_verify_result r;
+        heard h;
+        assert_int_equal(rq_frame_encode(&c, 3, &m, &e, &frame, NULL), RQ_OK);
+        assert_int_equal(rq_shard_writer_create(&w, path, NULL), RQ_OK);
+        assert_int_equal(rq_shard_writer_append(w, &e, frame.data, NULL), RQ_OK);
+        assert_int_equal(rq_shard_writer_finish(&w, &info, NULL), RQ_OK);
+        assert_int_equal(verify(path, true, 1, &r, &h), i == 0 ? RQ_OK : RQ_BAD_CHECKSUM);
+    }
+    rq_buf_free(&frame);
+    rq_frame_coder_fini(&c);
+}
+
 static void what_cannot_be_examined_is_an_error(void **state)
 {
     rq_verify_result r;
@@ -287,7 +299,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(intact_is_ok_at_any_thread_count),
-        T(every_flipped_bit_is_found),
+        T(every_flipped_bit_is_found_and_named),
         T(every_truncation_and_edit_is_found),
         T(damaged_frames_are_counted_and_named),
         T(other_shards_are_still_checked),
@@ -295,6 +307,8 @@ int main(void)
         T(ids_given_twice_are_found),
         T(deep_decodes_pictures),
         T(pictures_of_another_encoding_are_found),
+        T(it_can_be_interrupted),
+        T(deep_compares_meta),
         T(what_cannot_be_examined_is_an_error),
     };
 #undef T
