@@ -151,12 +151,12 @@ static rq_status check_header(const uint8_t *p, size_t n, rq_err *err)
     if (rq_get_le32(p) != RQ_MAGIC_INDEX_FRAME || rq_get_le32(p + 4) != bytes - 8 ||
         memcmp(p + 8, RQ_MAGIC_INDEX, 4) != 0)
         return rq_fail(err, RQ_BAD_FORMAT, "there is no index where the seek table puts it");
+    if (rq_xxh3(p, bytes - 8) != rq_get_le64(p + bytes - 8))
+        return rq_fail(err, RQ_BAD_CHECKSUM, "the index does not match its hash");
     if (rq_get_le32(p + 12) > RQ_FORMAT_VERSION)
         return rq_fail(err, RQ_UNSUPPORTED,
                        "format version %u is newer than this program, which reads version %d",
                        rq_get_le32(p + 12), RQ_FORMAT_VERSION);
-    if (rq_xxh3(p, bytes - 8) != rq_get_le64(p + bytes - 8))
-        return rq_fail(err, RQ_BAD_CHECKSUM, "the index does not match its hash");
     if (rq_get_le32(p + 12) != RQ_FORMAT_VERSION || rq_get_le32(p + 16) != 0 ||
         rq_get_le32(p + 20) != n || rq_get_le32(p + 24) != RQ_INDEX_ENTRY_BYTES ||
         rq_get_le32(p + 44) != 0)

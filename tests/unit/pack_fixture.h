@@ -100,12 +100,15 @@ static inline size_t fixture_image(uint64_t id, uint8_t *out)
     return (size_t)head + bytes;
 }
 
+/* Whether KEY.json has the sample id; the golden shard's has not. */
+static bool fixture_ids = true;
+
 /* Encodes sample `id`. */
 static inline void fixture_frame(uint64_t id, rq_index_entry *e, rq_buf *frame)
 {
     static const char mask[] = "P5\n2 2\n255\n\x00\xff\x80\x01";
     uint8_t image[1024];
-    char meta[200];
+    char meta[240], id_text[40] = "";
     rq_members m = {.image = image};
     rq_frame_coder coder = {0};
     rq_err err = {0};
@@ -116,11 +119,14 @@ static inline void fixture_frame(uint64_t id, rq_index_entry *e, rq_buf *frame)
         m.mask = (const uint8_t *)mask;
         m.mask_bytes = sizeof mask - 1;
     }
-    snprintf(meta, sizeof meta,
-             "{\"name\": \"c%d/img %06u.ppm\", \"class\": \"c%d\", \"width\": %d, \"height\": "
-             "%d, \"codec\": \"PNM\", \"verdict\": \"ok\"}\n",
-             (int)(id % FIXTURE_CLASSES), (unsigned)id, (int)(id % FIXTURE_CLASSES), side,
-             side + 1);
+    if (fixture_ids)
+        snprintf(id_text, sizeof id_text, "\"id\": %llu, ", (unsigned long long)id);
+    snprintf(
+        meta, sizeof meta,
+        "{\"name\": \"c%d/img %06u.ppm\", \"class\": \"c%d\", %s\"width\": %d, \"height\": "
+        "%d, \"codec\": \"PNM\", \"verdict\": \"ok\"}\n",
+        (int)(id % FIXTURE_CLASSES), (unsigned)id, (int)(id % FIXTURE_CLASSES), id_text, side,
+        side + 1);
     m.meta = meta;
     m.meta_bytes = strlen(meta);
     *e = (rq_index_entry){.id = id,
