@@ -310,6 +310,7 @@ rq_status rq_reader_create(rq_reader **out, const rq_dataset *ds, rq_err *err)
         return st;
     }
     r->ds = ds;
+    r->coder.trust_hash = true;
     *out = r;
     return RQ_OK;
 }

@@ -34,8 +34,7 @@ void rq_encode_opts_default(rq_encode_opts *o)
 int rq_encode_level(rq_encoding encoding)
 {
     switch (encoding) {
-    case RQ_ENCODING_DCT:
-        return 12;
+    case RQ_ENCODING_DCT: // made for the Huffman coder: higher levels find nothing more
     case RQ_ENCODING_RAW:
         return 1;
     default:
