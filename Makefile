@@ -123,7 +123,8 @@ summary:
 	@echo "tools in $(if $(filter release,$(VARIANT)),$(BUILD)/bin,$(O)/bin): $(TOOLS)"
 
 deps: ## install missing Debian packages, or print the command that does
-	@sh tools/deps.sh $(if $(filter check% asan ubsan tsan,$(MAKECMDGOALS)),test)
+	@FUZZ_CC=$(FUZZ_CC) sh tools/deps.sh \
+	  $(if $(filter check% asan ubsan tsan,$(MAKECMDGOALS)),test) $(filter fuzz,$(MAKECMDGOALS))
 
 # ---- rules ----------------------------------------------------------------------------------
 $(O)/%.o: %.c

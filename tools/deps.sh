@@ -1,20 +1,23 @@
 #!/bin/sh
-# Makes sure that what the build needs is here: deps.sh [test]. Installs missing Debian packages
-# when it may, otherwise prints the one command that does. Quiet when nothing is missing.
+# Makes sure that what the build needs is here: deps.sh [test] [fuzz]. Installs missing Debian
+# packages when it may, otherwise prints the one command that does. Quiet when nothing is missing.
 #
-# Without the optional parts (AVIF, oneDNN; cmocka and the zstd tool unless `test` is asked for)
-# everything else still builds, so their absence is told and is no failure.
+# Without the optional parts (AVIF, oneDNN; cmocka and the zstd tool unless `test` is asked for;
+# clang and its fuzzer, looked for with `fuzz` alone) everything else still builds, so their
+# absence is told and is no failure.
 set -u
 
 required="gcc make pkg-config libjpeg-dev libpng-dev zlib1g-dev libarchive-dev libzstd-dev \
 libxxhash-dev libcjson-dev libssl-dev"
 optional="libavif-dev libdnnl-dev"
 testing="libcmocka-dev zstd"
-if [ "${1:-}" = test ]; then
-    required="$required $testing"
-else
-    optional="$optional $testing"
-fi
+case " $* " in
+*" test "*) required="$required $testing" ;;
+*) optional="$optional $testing" ;;
+esac
+case " $* " in
+*" fuzz "*) optional="$optional clang libclang-rt-14-dev libomp-dev" ;;
+esac
 
 # Is what a package brings here, wherever it came from?
 have() {
@@ -31,6 +34,8 @@ have() {
     libssl-dev) pkg-config --exists libcrypto ;;
     libavif-dev) pkg-config --exists libavif ;;
     libcmocka-dev) pkg-config --exists cmocka ;;
+    clang) command -v "${FUZZ_CC:-clang}" ;;
+    libclang-rt-14-dev | libomp-dev) sh tests/fuzz/run.sh --can "${FUZZ_CC:-clang}" ;;
     libdnnl-dev) echo '#include <dnnl.h>' | ${CC:-cc} ${CPPFLAGS:-} -E - ;;
     esac >/dev/null 2>&1
 }
