@@ -56,7 +56,8 @@ uint32_t rq_ilsvrc_number(const char *name, bool *is_test)
 bool rq_is_class_name(const char *text)
 {
     const size_t n = strlen(text);
-    return n > 0 && n <= CLASS_NAME_MAX && strchr(text, '/') == NULL;
+    return n > 0 && n <= CLASS_NAME_MAX && strchr(text, '/') == NULL &&
+           strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
 }
 
 /* ---- gathering --------------------------------------------------------------------------- */

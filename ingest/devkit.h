@@ -31,7 +31,5 @@ void rq_devkit_free(rq_devkit *g);
 /* The classes of meta.mat, by id; `path` is for messages. */
 RQ_NODISCARD rq_status rq_devkit_classes(rq_class_list *l, const rq_buf *meta, const char *path,
                                          rq_err *err);
-/* 1 to 255 bytes without '/'. */
-bool rq_is_class_name(const char *text);
 
 #endif

@@ -70,6 +70,9 @@ uint32_t rq_ilsvrc_number(const char *name, bool *is_test);
 /* "n01440764": n and eight digits, and nothing behind. */
 bool rq_is_wnid(const char *text, size_t bytes);
 
+/* What can be a class, and so a folder's name: 1 to 255 bytes without '/', not "." or "..". */
+bool rq_is_class_name(const char *text);
+
 #ifdef __cplusplus
 }
 #endif

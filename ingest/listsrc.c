@@ -66,6 +66,9 @@ static rq_status add_row(rq_catalogue *c, uint32_t input, const char *root, cons
     if (name[0] == '\0')
         return rq_fail(err, RQ_BAD_FORMAT, "line %llu: '%.80s' names no file",
                        (unsigned long long)row->line, row->name);
+    if (name[0] == '\0')
+        return rq_fail(err, RQ_BAD_FORMAT, "line %llu: '%.80s' names no file",
+                       (unsigned long long)row->line, row->name);
     RQ_TRY(rq_catalogue_text(c, row->name, strlen(row->name), &item.stored, err));
     RQ_TRY(rq_catalogue_text(c, name, strlen(name), &item.name, err));
     if (row->label != NULL) {
@@ -73,7 +76,7 @@ static rq_status add_row(rq_catalogue *c, uint32_t input, const char *root, cons
         const int v = rq_label_number(row->label);
         snprintf(number, sizeof number, "%d", v);
         const char *text = v >= 0 ? number : row->label;
-        if (strchr(text, '/') != NULL || strlen(text) > 255)
+        if (!rq_is_class_name(text))
             return rq_fail(err, RQ_BAD_FORMAT, "line %llu: '%.80s' cannot be a class",
                            (unsigned long long)row->line, text);
         item.numbered = v >= 0;

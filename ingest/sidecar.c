@@ -99,13 +99,11 @@ rq_status rq_sample_end(rq_catalogue *c, rq_sample *sample, rq_err *err)
 
 static void take_text(rq_sample *sample, const char *text)
 {
-    const size_t n = strlen(text);
     const int number = rq_label_number(text);
     if (number >= 0)
         sample->number = number;
-    else if (n > 0 && n < sizeof sample->name && text[0] != '-' && strchr(text, '/') == NULL &&
-             strpbrk(text, "\n\t") == NULL)
-        memcpy(sample->name, text, n + 1);
+    else if (rq_is_class_name(text) && text[0] != '-' && strpbrk(text, "\n\t") == NULL)
+        snprintf(sample->name, sizeof sample->name, "%s", text);
 }
 
 /* What is no JSON says nothing. */

@@ -770,6 +770,11 @@ static void webdataset_samples_of_several_files(void **state)
     put_train_folder("d");
     refused(f, "d", RQ_INVALID_ARG, "WebDataset");
     f->opts.layout = RQ_LAYOUT_AUTO;
+    static const sample climbing[] = {{"a", "a.jpg", "..", NULL},
+                                      {"b", "b.jpg", "x/y", "{\"class\": \".\"}"}};
+    put_samples("w.tar", ARCHIVE_FILTER_NONE, climbing, 2); /* no labels, and no folders */
+    assert_ok(open_paths(f, "w.tar", NULL), &f->err);
+    assert_int_equal(rq_source_classes(f->src), 0);
     static const sample mixed[] = {{"a", "a", "0", NULL}, {"b", "b", "dog", NULL}};
     put_samples("w.tar", ARCHIVE_FILTER_NONE, mixed, 2);
     refused(f, "w.tar", RQ_INVALID_ARG, "is a number");
@@ -854,6 +859,10 @@ static void lists_with_bad_lines(void **state)
         assert_ok(rq_source_next(f->src, &r, &f->err), &f->err);
         assert_status(r.status, want[i]);
     }
+    put_file("l.txt", "a.jpg\t1\na.jpg\t..\n");
+    refused(f, "l.txt", RQ_BAD_FORMAT, "line 2: '..' cannot be a class");
+    put_file("l.txt", "a.jpg 1\n../.. 1\n");
+    refused(f, "l.txt", RQ_BAD_FORMAT, "line 2: '../..' names no file");
     put_file("l.txt", "a.jpg 1\na.jpg x/y\n");
     refused(f, "l.txt", RQ_NOT_FOUND, "none of its 2 files is there"); /* x/y is no label */
 }
