@@ -58,6 +58,7 @@ static inline void fuzz_codec(const uint8_t *data, size_t size)
     const rq_status probe = fuzz_status(rq_probe(data, size, &limits, &probed, &err), &err);
     const rq_status s = fuzz_decode(data, size, false, false, &img, &info);
     if (s == RQ_OK) {
+        fuzz_accepted();
         FUZZ_HOLDS(probe == RQ_OK);
         fuzz_touch(&img);
         fuzz_check_info(&img, &probed, &info);

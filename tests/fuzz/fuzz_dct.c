@@ -65,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_HOLDS(s != RQ_OK || fuzz_same_image(&img, &other));
     }
     if (s == RQ_OK) {
+        fuzz_accepted();
         FUZZ_HOLDS(probe == RQ_OK);
         fuzz_touch(&img);
         FUZZ_HOLDS(info.width == img.width && info.height == img.height);

@@ -62,6 +62,16 @@ static void describe(uint8_t *content, size_t bytes, bool fix, rq_index_entry *e
     }
 }
 
+/* The same for a stored frame, as far as it can be decompressed. */
+static void describe_frame(const uint8_t *frame, size_t bytes, rq_index_entry *e)
+{
+    uint8_t *content = malloc(e->raw_bytes > 0 ? e->raw_bytes : 1);
+    FUZZ_HOLDS(content != NULL);
+    if (ZSTD_decompress(content, e->raw_bytes, frame, bytes) == e->raw_bytes)
+        describe(content, e->raw_bytes, false, e);
+    free(content);
+}
+
 static void decode(const uint8_t *frame, const rq_index_entry *e)
 {
     rq_frame_coder coder = {0};
@@ -69,6 +79,7 @@ static void decode(const uint8_t *frame, const rq_index_entry *e)
     rq_err err = {0};
     if (fuzz_status(rq_frame_decode(&coder, frame, e, &m, &err), &err) == RQ_OK) {
         const uint8_t *raw = coder.raw.data;
+        fuzz_accepted();
         FUZZ_HOLDS(rq_key_valid(m.key));
         FUZZ_HOLDS(m.image == raw + e->image_offset && m.image_bytes == e->image_bytes);
         FUZZ_HOLDS(m.image + m.image_bytes <= raw + coder.raw.size);
@@ -108,6 +119,7 @@ static void round_trip(const uint8_t *data, size_t size, rq_index_entry *e)
     m.meta = (const char *)meta;
     if (fuzz_status(rq_frame_encode(&coder, 1, &m, e, &frame, &err), &err) == RQ_OK) {
         FUZZ_HOLDS(rq_frame_decode(&coder, frame.data, e, &back, &err) == RQ_OK);
+        fuzz_accepted();
         FUZZ_HOLDS(strcmp(back.key, m.key) == 0 && back.image_bytes == m.image_bytes);
         FUZZ_HOLDS(memcmp(back.image, m.image, m.image_bytes) == 0);
         FUZZ_HOLDS(back.mask_bytes == m.mask_bytes && back.meta_bytes == m.meta_bytes);
@@ -138,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         e.raw_bytes = says <= MAX_BYTES ? (uint32_t)says : 512;
         e.stored_bytes = (uint32_t)bytes;
         e.hash = rq_xxh3(content, bytes);
+        describe_frame(content, bytes, &e);
         decode(content, &e);
     } else {
         describe(content, bytes, mode == 2, &e);

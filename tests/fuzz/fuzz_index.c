@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         s = rq_index_decode(tail, n, file_bytes, entries, &t, &err);
         if (fuzz_status(s, &err) == RQ_OK) {
             rq_buf again = {0};
+            fuzz_accepted();
             FUZZ_HOLDS(rq_index_encode(entries, n, &t, &again, &err) == RQ_OK);
             FUZZ_HOLDS(again.size == bytes && memcmp(again.data, tail, bytes) == 0);
             rq_buf_free(&again);

@@ -88,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rq_err err = {0};
     const rq_status s = rq_json_parse(&root, (const char *)data, size, "it", &err);
     if (fuzz_status(s, &err) == RQ_OK) {
+        fuzz_accepted();
         FUZZ_HOLDS(root != NULL);
         get_all(root);
     }

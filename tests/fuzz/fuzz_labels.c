@@ -18,6 +18,7 @@ static void check_text(const uint8_t *data, size_t size, rq_rows_kind kind)
     FUZZ_HOLDS(rq_buf_append(&text, size > 0 ? (const char *)data : "", size, &err) == RQ_OK);
     if (fuzz_status(rq_rows_parse(&rows, &text, kind, "it", &err), &err) == RQ_OK) {
         uint64_t line = 0;
+        fuzz_accepted();
         FUZZ_HOLDS(kind == RQ_ROWS_AUTO || !rows.paired);
         for (size_t i = 0; i < rows.n; i++) {
             const rq_row *r = &rows.rows[i];
@@ -59,7 +60,8 @@ static void check_table(const uint8_t *data, size_t size)
     table t = {0};
     rq_err err = {0};
     const rq_status s = rq_mat_read_struct(data, size, "it", "synsets", visit, &t, &err);
-    (void)fuzz_status(s, &err);
+    if (fuzz_status(s, &err) == RQ_OK)
+        fuzz_accepted();
     FUZZ_HOLDS(size > 0 || s != RQ_OK);
 }
 
@@ -98,8 +100,10 @@ static void check_file(const uint8_t *data, size_t size)
     if (s == RQ_OK)
         check_classes(&classes);
     if (fuzz_status(rq_labels_open(&labels, f.path, s == RQ_OK ? &classes : NULL, &two),
-                    &two) == RQ_OK)
+                    &two) == RQ_OK) {
+        fuzz_accepted();
         check_labels(labels);
+    }
     rq_labels_close(&labels);
     rq_class_list_free(&classes);
     fuzz_file_close(&f);

@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const rq_status s = rq_manifest_parse(&m, (const char *)copy, text.size, &err);
     free(copy);
     if (fuzz_status(s, &err) == RQ_OK) {
+        fuzz_accepted();
         check_shards(&m);
         FUZZ_HOLDS(rq_manifest_encode(&m, &once, &err) == RQ_OK);
         FUZZ_HOLDS(rq_manifest_parse(&again, (const char *)once.data, once.size, &err) ==

@@ -44,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_HOLDS(decode(levels[i] & rq_cpu_detect(), data, size, &other) == s &&
                    (s != RQ_OK || fuzz_same_image(&img, &other)));
     if (s == RQ_OK) {
+        fuzz_accepted();
         fuzz_touch(&img);
         FUZZ_HOLDS(info.width == img.width && info.height == img.height);
         FUZZ_HOLDS(info.pixels == img.pixels && info.sub_x == img.sub_x);

@@ -38,6 +38,7 @@ static void check_file(uint8_t *data, size_t size)
     uint64_t n = 0;
     if (fuzz_status(rq_report_read(f.path, on_entry, &n, &summary, &err), &err) == RQ_OK) {
         uint64_t sum = 0;
+        fuzz_accepted();
         for (int k = 0; k < RQ_VERDICT_COUNT; k++)
             sum += summary.totals.verdicts[k];
         FUZZ_HOLDS(summary.totals.images == n && sum == n);
@@ -52,6 +53,7 @@ static void check_line(const char *line, size_t size)
     rq_buf once = {0}, twice = {0};
     rq_err err = {0};
     if (fuzz_status(rq_report_parse(&e, &json, line, size, &err), &err) == RQ_OK) {
+        fuzz_accepted();
         FUZZ_HOLDS(rq_report_line(&once, &e, &err) == RQ_OK);
         FUZZ_HOLDS(memchr(once.data, '\n', once.size) == once.data + once.size - 1);
         FUZZ_HOLDS(rq_report_parse(&again, &json_again, (char *)once.data, once.size, &err) ==
@@ -73,6 +75,7 @@ static void check_meta(const char *text, size_t size)
     rq_buf once = {0}, twice = {0};
     rq_err err = {0};
     if (fuzz_status(rq_meta_parse(&m, text, size, &err), &err) == RQ_OK) {
+        fuzz_accepted();
         FUZZ_HOLDS(m.name != NULL && m.width > 0 && m.height > 0);
         FUZZ_HOLDS(m.orientation >= 1 && m.orientation <= 8);
         FUZZ_HOLDS(rq_meta_write(&m, &once, &err) == RQ_OK);

@@ -70,6 +70,7 @@ static void read_checkpoint(const char *path)
     rq_err err = {0};
     if (fuzz_status(rq_checkpoint_open(&c, path, &err), &err) == RQ_OK) {
         rq_err verify = {0};
+        fuzz_accepted();
         FUZZ_HOLDS(rq_checkpoint_model(c) != NULL);
         (void)fuzz_status(rq_checkpoint_verify(c, &verify), &verify);
         read_model(c);

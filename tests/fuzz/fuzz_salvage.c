@@ -72,6 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rq_err err = {0};
     if (fuzz_status(rq_salvage_scan(&s, f.path, 0, &opts, &err), &err) == RQ_OK) {
         check_entries(&s, size - 1);
+        if (s.intact)
+            fuzz_accepted();
         if ((data[0] & WRITE) && s.n > 0)
             write_shard(&s, f.path);
     }

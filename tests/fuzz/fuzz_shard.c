@@ -82,6 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rq_err err = {0};
     const rq_status s = fuzz_status(rq_dataset_open(&ds, f.path, &err), &err);
     const bool good = s == RQ_OK && read_all(ds);
+    if (good)
+        fuzz_accepted();
     if ((data[0] & VERIFY) && !good)
         FUZZ_HOLDS(!is_intact(f.path));
     rq_dataset_close(&ds);

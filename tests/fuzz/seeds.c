@@ -644,6 +644,7 @@ static void text_seeds(void)
     put_text("cli", "mistakes", "--count=12x\n\nencoding = png\n");
     put_text("cli", "help", "-h\n");
     put("names", "plain", "\0\1\0\0\0\0\0\0\0", 9, "n01440764/n01440764_10026.JPEG", 30);
+    put("names", "key", "\0\1\0\0\0\0\0\0\0", 9, "n01440764/n01440764_10026", 25);
     put("names", "dots", "\1\5\0\0\0\0\0\0\0", 9, "../a//b/.c.d.jpg", 16);
     put("names", "slashes", "\4\xff\xff\xff\xff\xff\xff\xff\xff", 9, "/////", 5);
     put("names", "bytes", "\6\1\0\0\0\0\0\0\0", 9, "\xC3\xA9\x01\\\xFF+7.png", 10);
