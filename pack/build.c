@@ -66,7 +66,6 @@ void rq_build_opts_default(rq_build_opts *o)
     *o = (rq_build_opts){
         .shard_bytes = UINT64_C(1) << 30, .name = "data", .limits = rq_limits_default()};
     rq_encode_opts_default(&o->encode);
-    o->encode.encoding = RQ_ENCODING_JPEG;
 }
 
 static rq_status check_name(const char *name, rq_err *err)

@@ -5,9 +5,9 @@
 #include "pack/unpack.h"
 
 #include "common/file.h"
-#include "common/json.h"
 #include "pack/frame.h"
 #include "pack/key.h"
+#include "pack/meta.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,14 +37,36 @@ static bool name_is_plain(const char *name)
     }
 }
 
-void rq_unpack_name(char *out, size_t out_bytes, const char *name, const rq_sample *sample)
+static const char *extension_of(const rq_sample *s)
 {
-    const bool verbatim =
-        sample->encoding == RQ_ENCODING_JPEG || sample->encoding == RQ_ENCODING_AVIF;
-    const char *ext = rq_frame_extension(sample->encoding, sample->image, sample->image_bytes);
+    switch (s->encoding) {
+    case RQ_ENCODING_DCT:
+        return "jpg";
+    case RQ_ENCODING_RAW:
+        return "png";
+    default:
+        return rq_frame_extension(s->encoding, s->image, s->image_bytes);
+    }
+}
+
+// Whether the file will be of the kind that it was in the source.
+static bool same_kind(const rq_sample *s, const char *codec)
+{
+    const bool jpeg = s->encoding == RQ_ENCODING_JPEG || s->encoding == RQ_ENCODING_DCT;
+    const bool avif = s->encoding == RQ_ENCODING_AVIF;
+    if (!codec || !codec[0])
+        return jpeg || avif;
+    return (jpeg && strcmp(codec, rq_codec_name(RQ_CODEC_JPEG)) == 0) ||
+           (avif && strcmp(codec, rq_codec_name(RQ_CODEC_AVIF)) == 0);
+}
+
+void rq_unpack_name(char *out, size_t out_bytes, const char *name, const char *codec,
+                    const rq_sample *sample)
+{
+    const char *ext = extension_of(sample);
     if (!name || !name_is_plain(name))
         snprintf(out, out_bytes, "%s.%s", sample->key, ext);
-    else if (verbatim)
+    else if (same_kind(sample, codec))
         snprintf(out, out_bytes, "%s", name);
     else if (strchr(sample->key, '+')) // the stem alone may belong to another sample too
         snprintf(out, out_bytes, "%.*s+%" PRIu64 ".%s", rq_key_stem(name), name, sample->id,
@@ -120,21 +142,22 @@ static void mask_name(char name[NAME_BYTES], const rq_sample *s)
         snprintf(name + stem, (size_t)(NAME_BYTES - stem), ".pgm");
 }
 
-static rq_status put_sample(const rq_sample *s, const char *dir, const rq_unpack_opts *o,
-                            rq_unpack_result *r, rq_err *err)
+static rq_status put_sample(rq_reader *reader, const rq_sample *s, const char *dir,
+                            const rq_unpack_opts *o, rq_buf *file, rq_unpack_result *r,
+                            rq_err *err)
 {
     char name[NAME_BYTES];
-    cJSON *meta = NULL;
-    const char *original = NULL;
+    const char *ext;
+    rq_meta meta;
     // A sample whose JSON is unusable still has its picture: it gets its key as name.
-    if (rq_json_parse(&meta, s->meta, s->meta_bytes, "KEY.json", NULL) == RQ_OK &&
-        rq_json_get_string(meta, "name", &original, "KEY.json", NULL) != RQ_OK)
-        original = NULL;
-    rq_unpack_name(name, sizeof name, original, s);
-    cJSON_Delete(meta);
-    RQ_TRY(put_below(dir, name, s->image, s->image_bytes, o->replace, err));
+    if (rq_meta_parse(&meta, s->meta, s->meta_bytes, NULL) != RQ_OK)
+        meta = (rq_meta){0};
+    rq_unpack_name(name, sizeof name, meta.name, meta.codec, s);
+    rq_meta_free(&meta);
+    RQ_TRY(rq_reader_export(reader, s, file, &ext, err));
+    RQ_TRY(put_below(dir, name, file->data, file->size, o->replace, err));
     r->images++;
-    r->bytes += s->image_bytes;
+    r->bytes += file->size;
     if (!s->mask || !o->masks)
         return RQ_OK;
     mask_name(name, s);
@@ -156,7 +179,8 @@ static rq_status sync_all(const char *dir, rq_err *err)
 }
 
 static rq_status unpack_all(rq_reader *reader, const rq_dataset *ds, const char *dir,
-                            const rq_unpack_opts *o, rq_unpack_result *r, rq_err *err)
+                            const rq_unpack_opts *o, rq_buf *file, rq_unpack_result *r,
+                            rq_err *err)
 {
     const uint64_t count = rq_dataset_count(ds);
     for (uint64_t i = 0; i < count; i++) {
@@ -167,7 +191,7 @@ static rq_status unpack_all(rq_reader *reader, const rq_dataset *ds, const char 
                            " images; run the same command again with --force",
                            i, count);
         RQ_TRY(rq_reader_get(reader, i, &s, err));
-        RQ_TRY(put_sample(&s, dir, o, r, err));
+        RQ_TRY(put_sample(reader, &s, dir, o, file, r, err));
         if (o->progress)
             o->progress(o->progress_cookie, i + 1, count, r->bytes);
     }
@@ -179,10 +203,12 @@ rq_status rq_unpack(const rq_dataset *ds, const char *dir, const rq_unpack_opts 
                     rq_unpack_result *result, rq_err *err)
 {
     rq_reader *reader;
+    rq_buf file = {0};
     *result = (rq_unpack_result){0};
     RQ_TRY(rq_mkdirs(dir, err));
     RQ_TRY(rq_reader_create(&reader, ds, err));
-    const rq_status st = unpack_all(reader, ds, dir, opts, result, err);
+    const rq_status st = unpack_all(reader, ds, dir, opts, &file, result, err);
+    rq_buf_free(&file);
     rq_reader_destroy(&reader);
     return st;
 }

@@ -7,6 +7,7 @@
 #include "ingest/jpeg_encode.h"
 #include "ingest/report.h"
 #include "pack/build.h"
+#include "pack/dct.h"
 #include "pack/unpack.h"
 #include "pack/verify.h"
 
@@ -100,6 +101,7 @@ static rq_build_opts options(void)
 {
     rq_build_opts o;
     rq_build_opts_default(&o);
+    o.encode.encoding = RQ_ENCODING_JPEG;
     o.threads = 2;
     return o;
 }
@@ -800,16 +802,81 @@ static void hostile_names_do_not_leave_the_folder(void **state)
     char name[4200];
     raw.encoding = RQ_ENCODING_PPM;
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
-        rq_unpack_name(name, sizeof name, hostile[i], &jpeg);
+        rq_unpack_name(name, sizeof name, hostile[i], "JPEG", &jpeg);
         assert_string_equal(name, "k/key.jpg");
     }
-    rq_unpack_name(name, sizeof name, NULL, &raw);
+    rq_unpack_name(name, sizeof name, NULL, NULL, &raw);
     assert_string_equal(name, "k/key.ppm");
-    rq_unpack_name(name, sizeof name, "c/My Photo.png", &raw);
+    rq_unpack_name(name, sizeof name, "c/My Photo.png", "PNG", &raw);
     assert_string_equal(name, "c/My Photo.ppm");
     raw.key = "c/x+4";
-    rq_unpack_name(name, sizeof name, "c/x.png", &raw);
+    rq_unpack_name(name, sizeof name, "c/x.png", "PNG", &raw);
     assert_string_equal(name, "c/x+4.ppm");
+    // Any bytes are a name as long as they stay inside.
+    rq_unpack_name(name, sizeof name, "c/\xff\xfe.jpg", "JPEG", &jpeg);
+    assert_string_equal(name, "c/\xff\xfe.jpg");
+    // A PNG that was made a JPEG does not keep the name of a PNG; a JPEG called so does.
+    rq_unpack_name(name, sizeof name, "c/x.png", "PNG", &jpeg);
+    assert_string_equal(name, "c/x.jpg");
+    rq_unpack_name(name, sizeof name, "c/x.png", "JPEG", &jpeg);
+    assert_string_equal(name, "c/x.png");
+}
+
+// Every encoding comes back as files with the source's pictures, under the source's names, even
+// those that are no UTF-8 or differ in the extension alone.
+static void unpack_gives_files_of_every_encoding(void **state)
+{
+    scene *s = *state;
+    static const char *const names[] = {"a/x.jpg", "a/x.jpeg", "a/\xff\xfe.jpg", "b/y.JPEG"};
+    static const rq_encoding encodings[] = {RQ_ENCODING_JPEG, RQ_ENCODING_DCT, RQ_ENCODING_RAW,
+                                            RQ_ENCODING_PPM};
+    for (unsigned i = 0; i < 4; i++)
+        put_jpeg(s, names[i], i + 1);
+    put_png(s, "b/y.png", 9);
+    for (size_t k = 0; k < 4; k++) {
+        rq_build_opts o = options();
+        rq_dataset *ds;
+        rq_unpack_result r;
+        const rq_unpack_opts u = {0};
+        char back[450];
+        snprintf(back, sizeof back, "%s/back", s->dir);
+        o.encode.encoding = encodings[k];
+        build_well(s, &o, NULL);
+        verify_deep(s->out);
+        assert_int_equal(rq_dataset_open(&ds, s->out, NULL), RQ_OK);
+        if (rq_unpack(ds, back, &u, &r, &s->err) != RQ_OK)
+            fail_msg("%s", s->err.text);
+        assert_int_equal(r.images, 5);
+        rq_dataset_close(&ds);
+        // Unpacked, and packed again: the same pixels under the same ids.
+        const bool kept = encodings[k] == RQ_ENCODING_JPEG || encodings[k] == RQ_ENCODING_DCT;
+        for (unsigned i = 0; i < 4 && kept; i++)
+            assert_true(there(back, names[i]));
+        // The PNG cannot be held as coefficients: the nearest that keeps its pixels.
+        assert_true(there(back, "b/y+4.png") || there(back, "b/y+4.ppm"));
+        assert_int_equal(count_files(path_in(s->dir, "back/a"), ""), 3);
+        assert_int_equal(count_files(path_in(s->dir, "back/b"), ""), 2);
+        if (encodings[k] == RQ_ENCODING_DCT)
+            for (unsigned i = 0; i < 4; i++) {
+                // The same coefficients: both files make the same payload.
+                rq_buf file = {0}, a = {0}, b = {0};
+                rq_dct *d;
+                const rq_limits limits = rq_limits_default();
+                assert_int_equal(rq_dct_create(&d, 0, &limits, NULL), RQ_OK);
+                read_all(path_in(s->src, names[i]), &file);
+                assert_int_equal(rq_dct_encode(d, file.data, file.size, &a, NULL), RQ_OK);
+                read_all(path_in(back, names[i]), &file);
+                assert_int_equal(rq_dct_encode(d, file.data, file.size, &b, NULL), RQ_OK);
+                assert_int_equal(a.size, b.size);
+                assert_memory_equal(a.data, b.data, a.size);
+                rq_dct_destroy(&d);
+                rq_buf_free(&file);
+                rq_buf_free(&a);
+                rq_buf_free(&b);
+            }
+        rm_tree(back);
+        rm_tree(s->out);
+    }
 }
 
 // Every allocation of a build that fails: OOM, nothing half made, and (under asan) no leak.
@@ -863,6 +930,7 @@ int main(void)
         T(options_are_checked),
         T(unpack_gives_the_source_back),
         T(hostile_names_do_not_leave_the_folder),
+        T(unpack_gives_files_of_every_encoding),
         T(builds_survive_any_failed_allocation),
     };
 #undef T
