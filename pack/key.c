@@ -57,10 +57,15 @@ void rq_key_make(char key[RQ_MAX_KEY_BYTES + 1], const char *name, uint64_t id, 
 bool rq_key_valid(const char *key)
 {
     const size_t n = strlen(key);
+    // "+ID" may end it; a '+' stands nowhere else.
+    const size_t plain = strcspn(key, "+");
     if (n == 0 || n > RQ_MAX_KEY_BYTES || key[0] == '/' || key[n - 1] == '/')
         return false;
-    for (size_t i = 0; i < n; i++) {
-        if (!plain_byte(key[i]) && key[i] != '/' && key[i] != '+')
+    if (plain < n && (plain == 0 || key[plain - 1] == '/' || plain + 1 == n ||
+                      strspn(key + plain + 1, "0123456789") != n - plain - 1))
+        return false;
+    for (size_t i = 0; i < plain; i++) {
+        if (!plain_byte(key[i]) && key[i] != '/')
             return false;
         if (key[i] == '/' && key[i + 1] == '/')
             return false;

@@ -123,33 +123,57 @@ static bool split_place(char *arg, uint64_t *place)
     return *end == 0 && errno == 0;
 }
 
-static rq_status put_part(const rq_dataset *ds, uint64_t place, bool mask, bool meta,
-                          rq_err *err)
+typedef enum cat_part { CAT_FILE, CAT_STORED, CAT_MASK, CAT_META } cat_part;
+
+// The part's bytes, in `file` or in the sample.
+static rq_status find_part(rq_reader *r, const rq_sample *s, cat_part part, rq_buf *file,
+                           const void **data, size_t *bytes, rq_err *err)
+{
+    const char *ext;
+    if (part == CAT_MASK && !s->mask)
+        return rq_fail(err, RQ_NOT_FOUND, "sample %" PRIu64 " (%s) has no mask", s->id, s->key);
+    if (part == CAT_FILE)
+        RQ_TRY(rq_reader_export(r, s, file, &ext, err));
+    *data = part == CAT_FILE     ? (const void *)file->data
+            : part == CAT_STORED ? (const void *)s->image
+            : part == CAT_MASK   ? (const void *)s->mask
+                                 : (const void *)s->meta;
+    *bytes = part == CAT_FILE     ? file->size
+             : part == CAT_STORED ? s->image_bytes
+             : part == CAT_MASK   ? s->mask_bytes
+                                  : s->meta_bytes;
+    return RQ_OK;
+}
+
+static rq_status put_part(const rq_dataset *ds, uint64_t place, cat_part part, rq_err *err)
 {
     rq_reader *r;
     rq_sample s;
+    rq_buf file = {0};
+    const void *data = NULL;
+    size_t bytes = 0;
     RQ_TRY(rq_reader_create(&r, ds, err));
     rq_status st = rq_reader_get(r, place, &s, err);
-    if (st == RQ_OK && mask && !s.mask)
-        st = rq_fail(err, RQ_NOT_FOUND, "sample %" PRIu64 " (%s) has no mask", s.id, s.key);
-    if (st == RQ_OK) {
-        const void *data = mask ? (const void *)s.mask : meta ? s.meta : (const void *)s.image;
-        const size_t bytes = mask ? s.mask_bytes : meta ? s.meta_bytes : s.image_bytes;
-        if (fwrite(data, 1, bytes, stdout) != bytes || fflush(stdout) != 0)
-            st = rq_fail_errno(err, "cannot write to stdout");
-    }
+    if (st == RQ_OK)
+        st = find_part(r, &s, part, &file, &data, &bytes, err);
+    if (st == RQ_OK && (fwrite(data, 1, bytes, stdout) != bytes || fflush(stdout) != 0))
+        st = rq_fail_errno(err, "cannot write to stdout");
+    rq_buf_free(&file);
     rq_reader_destroy(&r);
     return st;
 }
 
 int rq_pack_cat(int argc, char **argv)
 {
-    bool mask = false, meta = false;
+    bool mask = false, meta = false, stored = false;
     int n_args = 0;
     uint64_t place;
     const rq_opt opts[] = {
         {RQ_OPT_BOOL, "mask", 0, &mask, NULL, "the saliency mask (PGM) instead", 0, 0, NULL},
         {RQ_OPT_BOOL, "meta", 0, &meta, NULL, "the JSON member instead", 0, 0, NULL},
+        {RQ_OPT_BOOL, "stored", 0, &stored, NULL,
+         "the image member as it is stored, where that is no file of its own (dct, raw)", 0, 0,
+         NULL},
         {0}};
     const int code = rq_cli_parse(argc, argv, "PATH#N",
                                   "  rq-pack cat imagenet#17 > photo.jpg\n"
@@ -159,8 +183,8 @@ int rq_pack_cat(int argc, char **argv)
         return code;
     if (n_args != 1 || !split_place(argv[1], &place))
         return rq_cli_usage("name one sample as PATH#N, N counting from 0");
-    if (mask && meta)
-        return rq_cli_usage("--mask and --meta exclude each other");
+    if (mask + meta + stored > 1)
+        return rq_cli_usage("--mask, --meta and --stored exclude each other");
     if (!meta && isatty(STDOUT_FILENO))
         return rq_cli_usage("stdout is a terminal and an image is no text; add > FILE");
     rq_dataset *ds;
@@ -172,7 +196,12 @@ int rq_pack_cat(int argc, char **argv)
                      ", counted from 0",
                      place, argv[1], rq_dataset_count(ds));
     if (st == RQ_OK)
-        st = put_part(ds, place, mask, meta, &err);
+        st = put_part(ds, place,
+                      mask     ? CAT_MASK
+                      : meta   ? CAT_META
+                      : stored ? CAT_STORED
+                               : CAT_FILE,
+                      &err);
     rq_dataset_close(&ds);
     return st == RQ_OK ? 0 : rq_cli_fail(&err);
 }

@@ -103,7 +103,8 @@ static void long_keys_are_cut_and_stay_unique(void **state)
 
 static void bad_keys_are_refused(void **state)
 {
-    const char *bad[] = {"", "/a", "a/", "a//b", "a.b", "..", "a b", "a\\b", "a\x01"};
+    const char *bad[] = {"a+b", "+1", "a+",   "a+1b", "a+1/b", "a/+1", "a++1", "",
+                         "/a",  "a/", "a//b", "a.b",  "..",    "a b",  "a\\b", "a\x01"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(rq_key_valid(bad[i]));
 }
