@@ -46,7 +46,7 @@ typedef struct row {
     __m512i low, high;
 } row;
 
-/* Magnitudes of escaped lanes, the rare kind: one of them does not fit a byte. */
+/* Magnitudes of escaped lanes, the rare kind: one of them does not fit a byte with the cap. */
 static __attribute__((noinline)) bool long_escapes(position *p, int width, uint64_t lanes,
                                                    row *m)
 {
@@ -76,23 +76,25 @@ static inline __attribute__((always_inline)) bool read_values(const uint8_t *dat
                                                               uint64_t live, position *p,
                                                               row *values, uint64_t *nonzero)
 {
+    const int cap = rq_dct_cap(width);
     const __m512i symbols = _mm512_maskz_mov_epi8(live, load_symbols(data, width));
     const uint64_t lanes = _mm512_test_epi8_mask(symbols, symbols);
-    const uint64_t escaped =
-        _mm512_cmpeq_epi8_mask(symbols, _mm512_set1_epi8((char)rq_dct_cap(width)));
+    const uint64_t escaped = _mm512_cmpeq_epi8_mask(symbols, _mm512_set1_epi8((char)cap));
     const int n = __builtin_popcountll(escaped);
     if (p->escape_end - p->escape < n)
         return false;
     const __m512i e =
         _mm512_maskz_expand_epi8(escaped, _mm512_loadu_si512((const void *)p->escape));
-    row m = widen(symbols);
-    const row more = widen(e);
-    m.low = _mm512_add_epi16(m.low, more.low);
-    m.high = _mm512_add_epi16(m.high, more.high);
-    if (_mm512_cmpeq_epi8_mask(e, _mm512_set1_epi8(-1)) == 0)
+    row m;
+    if (_mm512_cmpgt_epu8_mask(e, _mm512_set1_epi8((char)(255 - cap))) == 0 &&
+        (cap < 255 || escaped == 0)) {
+        m = widen(_mm512_add_epi8(symbols, e));
         p->escape += n;
-    else if (!long_escapes(p, width, escaped, &m))
-        return false;
+    } else {
+        m = widen(symbols);
+        if (!long_escapes(p, width, escaped, &m))
+            return false;
+    }
     const uint64_t negative = _pdep_u64(rq_dct_signs(p->signs, p->sign_bit), lanes);
     const __m512i zero = _mm512_setzero_si512();
     p->sign_bit += (size_t)__builtin_popcountll(lanes);

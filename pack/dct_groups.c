@@ -14,7 +14,10 @@ enum {
     BUCKETS = 48,      /* merging starts from this many clusters of a width */
     BLOCK_BYTES = 11,  /* of a zstd block without its table */
     TABLE_EIGHTHS = 3, /* bytes of a Huffman table: eighths for each symbol */
-    DECODE_BYTES = 300 /* what the time to build a table is thought to be worth */
+    /* What the time to build another table while decoding is thought to be worth, in bytes:
+     * between groups, and between parts at the end, where it is all about small ones. */
+    GROUP_BYTES = 300,
+    PART_BYTES = 120
 };
 
 void rq_dct_cost_init(rq_dct_cost *c)
@@ -88,7 +91,7 @@ static int64_t gain(const rq_dct_cost *c, const cluster *a, const cluster *b)
     memcpy(both, a->hist, sizeof both);
     add_hist(both, b->hist);
     return (int64_t)(a->bits + b->bits) - (int64_t)block_bits(c, both) +
-           (int64_t)DECODE_BYTES * 8 * ONE_BIT;
+           (int64_t)GROUP_BYTES * 8 * ONE_BIT;
 }
 
 static void merge(const rq_dct_cost *c, cluster *list, int64_t *gains, size_t *n, size_t at)
@@ -208,7 +211,7 @@ size_t rq_dct_join(const rq_dct_cost *c, const uint8_t *data, uint32_t *ends, si
         add_hist(both.hist, next->hist);
         both.bits = block_bits(c, both.hist);
         both.end = next->end;
-        if (both.bits <= list[0].bits + next->bits) {
+        if (both.bits <= list[0].bits + next->bits + (uint64_t)PART_BYTES * 8 * ONE_BIT) {
             list[0] = both;
         } else {
             ends[kept++ - 1] = list[0].end;

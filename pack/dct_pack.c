@@ -108,11 +108,24 @@ static int classes_for(size_t units)
     return units < 32 ? 1 : units < 128 ? 2 : units < 512 ? 3 : units < 2048 ? 4 : 5;
 }
 
-/* Classes of about equally many units, by activity; fills c->classes, class_units and map. */
+/* First rank of each class when units are ranked by activity: classes of about equally many
+ * units, and whole batches as far as there are enough. */
+static void cut_classes(size_t units, int classes, size_t first[RQ_DCT_MAX_CLASSES + 1])
+{
+    const size_t whole = RQ_DCT_BATCH / RQ_DCT_UNIT;
+    for (int t = 0; t < classes; t++) {
+        const size_t even = units * (size_t)t / (size_t)classes;
+        first[t] =
+            units < 2 * whole * (size_t)classes ? even : (even + whole / 2) / whole * whole;
+    }
+    first[classes] = units;
+}
+
+/* Fills c->classes, class_units and map. */
 static void classify(rq_dct_packer *p, const rq_jpeg_component *in, rq_dct_component *c,
                      uint8_t *map)
 {
-    uint32_t count[MAX_ACTIVITY + 1] = {0};
+    uint32_t rank[MAX_ACTIVITY + 2] = {0}; /* of the next unit of an activity */
     for (size_t u = 0; u < c->units; u++) {
         const size_t y = u / (size_t)c->units_x, x = u % (size_t)c->units_x * RQ_DCT_UNIT;
         const int16_t *block = in->coef + (y * (size_t)c->blocks_x + x) * 64;
@@ -120,22 +133,22 @@ static void classify(rq_dct_packer *p, const rq_jpeg_component *in, rq_dct_compo
         if (x + 1 < (size_t)c->blocks_x)
             sum += activity_of(block + 64);
         p->activity[u] = (uint16_t)sum;
-        count[sum]++;
+        rank[sum + 1]++;
     }
+    for (int a = 0; a < MAX_ACTIVITY; a++)
+        rank[a + 1] += rank[a];
+    size_t first[RQ_DCT_MAX_CLASSES + 1];
     c->classes = classes_for(c->units);
-    memset(c->class_units, 0, sizeof c->class_units);
-    uint8_t class_of[MAX_ACTIVITY + 1];
-    size_t below = 0;
-    for (int a = 0; a <= MAX_ACTIVITY; a++) {
-        /* by the last unit of this activity's predecessors */
-        const size_t t = below * (size_t)c->classes / c->units;
-        class_of[a] = (uint8_t)t;
-        below += count[a];
-        if (count[a] != 0)
-            c->class_units[t] += count[a];
+    cut_classes(c->units, c->classes, first);
+    for (size_t u = 0; u < c->units; u++) {
+        const size_t r = rank[p->activity[u]]++;
+        int t = 0;
+        while (r >= first[t + 1])
+            t++;
+        map[u] = (uint8_t)t;
     }
-    for (size_t u = 0; u < c->units; u++)
-        map[u] = class_of[p->activity[u]];
+    for (int t = 0; t < RQ_DCT_MAX_CLASSES; t++)
+        c->class_units[t] = t < c->classes ? first[t + 1] - first[t] : 0;
 }
 
 /* ---- order ------------------------------------------------------------------------------- */
