@@ -24,6 +24,8 @@
 #include <zstd.h>
 
 enum { CHUNK_BYTES = 4 << 20, SECTOR_BYTES = 4096, BLOCK_HEADER_BYTES = 3 };
+// In an entry's `shard`, which means nothing here: its id is still to be found.
+enum { NO_ID = 1 };
 
 // A file that is all frame headers makes the walk try again and again: work beyond this many
 // times its length, and a bit, is not spent.
@@ -315,10 +317,8 @@ static rq_status try_frame(walk *w, uint64_t at, size_t *taken, rq_err *err)
     RQ_TRY(read_sample(w, frame, bytes, &e, &sound, &has_id, err));
     if (!sound)
         return RQ_OK;
-    if (!has_id) {
-        e.id = w->out->n;
-        w->out->guessed++;
-    }
+    e.shard = has_id ? 0 : NO_ID;
+    w->out->guessed += !has_id;
     *taken = bytes;
     return add_entry(w, &e, err);
 }
@@ -401,6 +401,73 @@ static uint64_t table_count(walk *w)
     return n;
 }
 
+/* ---- sample ids -------------------------------------------------------------------------- */
+
+typedef struct known_id {
+    uint64_t id;
+    size_t place; // in the entries
+} known_id;
+
+static int by_id(const void *a, const void *b)
+{
+    const known_id *x = a, *y = b;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+// Entries without an id get the free ones from 0 on, in order.
+static void number_rest(rq_salvage *s, const known_id *known, size_t n)
+{
+    uint64_t next = 0;
+    size_t k = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->entries[i].shard != NO_ID)
+            continue;
+        for (; k < n && known[k].id <= next; k++)
+            next += known[k].id == next;
+        s->entries[i].id = next++;
+        s->entries[i].shard = 0;
+    }
+}
+
+// Makes every id unique, since a dataset has each once: of two frames with one id the first
+// stays. *dropped counts the others.
+static rq_status settle_ids(walk *w, uint64_t *dropped, rq_err *err)
+{
+    rq_salvage *s = w->out;
+    size_t n = 0, kept = 0;
+    known_id *known = rq_alloc(s->n, sizeof *known);
+    if (!known)
+        return rq_fail(err, RQ_OOM, "out of memory for the ids of %zu samples", s->n);
+    for (size_t i = 0; i < s->n; i++)
+        if (s->entries[i].shard != NO_ID)
+            known[n++] = (known_id){s->entries[i].id, i};
+    if (n > 1)
+        qsort(known, n, sizeof *known, by_id);
+    number_rest(s, known, n);
+    *dropped = 0;
+    for (size_t k = 1; k < n; k++) {
+        rq_index_entry *e = &s->entries[known[k].place];
+        char sentence[RQ_ERR_TEXT_BYTES];
+        if (known[k].id != known[k - 1].id)
+            continue;
+        snprintf(sentence, sizeof sentence,
+                 "shard '%s': bytes %" PRIu64 " to %" PRIu64 " hold sample %" PRIu64
+                 " a second time",
+                 w->shard.path, e->offset, e->offset + e->stored_bytes - 1, e->id);
+        tell(w, sentence);
+        e->stored_bytes = 0; // no frame is empty
+        ++*dropped;
+    }
+    for (size_t i = 0; i < s->n; i++)
+        if (s->entries[i].stored_bytes > 0)
+            s->entries[kept++] = s->entries[i];
+    s->n = kept;
+    rq_free(known);
+    return RQ_OK;
+}
+
 /* ---- by the index ------------------------------------------------------------------------ */
 
 static rq_status check_indexed(walk *w, const rq_index_entry *e, rq_err *err)
@@ -436,12 +503,15 @@ static rq_status check_end(walk *w, bool *sound, rq_err *err)
 static rq_status use_index(walk *w, const rq_index_entry *entries, rq_err *err)
 {
     bool end_sound = false;
+    uint64_t dropped;
     for (size_t i = 0; i < w->shard.count; i++) {
         RQ_TRY(check_indexed(w, &entries[i], err));
         if (w->opts->progress)
             w->opts->progress(w->opts->cookie, entries[i].offset, w->shard.bytes);
     }
     RQ_TRY(check_end(w, &end_sound, err));
+    RQ_TRY(settle_ids(w, &dropped, err));
+    w->out->lost += dropped;
     w->out->lost_known = true;
     w->out->intact = end_sound && w->out->lost == 0;
     w->out->index_hash = w->shard.tail.hash;
@@ -452,9 +522,11 @@ static rq_status use_index(walk *w, const rq_index_entry *entries, rq_err *err)
 
 static rq_status use_frames(walk *w, uint64_t expected, rq_err *err)
 {
+    uint64_t dropped;
     if (expected == 0)
         expected = table_count(w);
     RQ_TRY(walk_frames(w, err));
+    RQ_TRY(settle_ids(w, &dropped, err));
     w->out->lost_known = expected >= w->out->n && expected > 0;
     w->out->lost = w->out->lost_known ? expected - w->out->n : w->gaps;
     return RQ_OK;
