@@ -13,7 +13,7 @@ static inline rq_status fuzz_decode(const uint8_t *data, size_t size, bool stric
     const rq_limits limits = fuzz_limits();
     rq_decoder *d = NULL;
     rq_err err = {0};
-    FUZZ_HOLDS(rq_decoder_create(&d, &limits, &err) == RQ_OK);
+    FUZZ_OK(rq_decoder_create(&d, &limits, &err), &err);
     const rq_status s = rgb ? rq_decode_rgb(d, data, size, strict, img, info, &err)
                             : rq_decode(d, data, size, strict, img, info, &err);
     rq_decoder_destroy(&d);
@@ -43,7 +43,7 @@ static inline void fuzz_check_look(const rq_image *planes, const rq_image *look)
     FUZZ_HOLDS(look->width == planes->width && look->height == planes->height);
     FUZZ_HOLDS(look->pixels != RQ_PIXELS_YCBCR);
     fuzz_touch(look);
-    FUZZ_HOLDS(rq_image_upsample(planes, &up, &err) == RQ_OK);
+    FUZZ_OK(rq_image_upsample(planes, &up, &err), &err);
     FUZZ_HOLDS(fuzz_same_image(look, &up));
     rq_image_free(&up);
 }

@@ -32,6 +32,15 @@ static inline void fuzz_broken(const char *property, const char *file, int line)
     abort();
 }
 
+/* A call that must succeed; says why it did not. */
+#define FUZZ_OK(call, err)                                                                     \
+    do {                                                                                       \
+        if ((call) != RQ_OK) {                                                                 \
+            fprintf(stderr, "%s\n", (err)->text);                                              \
+            fuzz_broken(#call, __FILE__, __LINE__);                                            \
+        }                                                                                      \
+    } while (0)
+
 /* To be called for an input that is valid to the end: the driver counts them, since a corpus
  * whose every seed is refused at the door, after a change of format say, tests nothing. */
 void fuzz_note_accepted(void) __attribute__((weak));

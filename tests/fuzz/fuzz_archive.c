@@ -125,7 +125,7 @@ static void check_source(const char *path, unsigned choice)
             return;
         }
         const uint64_t first = drain(src, &whole);
-        FUZZ_HOLDS(rq_source_rewind(src, &err) == RQ_OK);
+        FUZZ_OK(rq_source_rewind(src, &err), &err);
         const uint64_t second = drain(src, &again);
         FUZZ_HOLDS(first == second && whole == again);
         if (whole)

@@ -14,7 +14,7 @@ static void check_insert(const uint8_t *jpeg, size_t size, int orientation)
     rq_buf file = {0};
     rq_err err = {0};
     bool broken = false;
-    FUZZ_HOLDS(rq_buf_append(&file, jpeg, size, &err) == RQ_OK);
+    FUZZ_OK(rq_buf_append(&file, jpeg, size, &err), &err);
     if (fuzz_status(rq_exif_insert_orientation(&file, orientation, &err), &err) == RQ_OK)
         FUZZ_HOLDS(rq_exif_orientation(file.data, file.size, &broken) == orientation &&
                    !broken);

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (fuzz_status(s, &err) == RQ_OK) {
             rq_buf again = {0};
             fuzz_accepted();
-            FUZZ_HOLDS(rq_index_encode(entries, n, &t, &again, &err) == RQ_OK);
+            FUZZ_OK(rq_index_encode(entries, n, &t, &again, &err), &err);
             FUZZ_HOLDS(again.size == bytes && memcmp(again.data, tail, bytes) == 0);
             rq_buf_free(&again);
         }

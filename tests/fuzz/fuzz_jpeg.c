@@ -42,14 +42,14 @@ static void check_dct(const uint8_t *jpeg, size_t size)
     rq_image img = {0};
     rq_image_info info;
     rq_err err = {0}, encode = {0};
-    FUZZ_HOLDS(rq_dct_create(&d, rq_cpu_detect(), &limits, &err) == RQ_OK);
+    FUZZ_OK(rq_dct_create(&d, rq_cpu_detect(), &limits, &err), &err);
     if (fuzz_status(rq_dct_encode(d, jpeg, size, &payload, &encode), &encode) == RQ_OK) {
-        FUZZ_HOLDS(rq_dct_probe(payload.data, payload.size, &limits, &info, &err) == RQ_OK);
-        FUZZ_HOLDS(rq_dct_decode(d, payload.data, payload.size, &img, &err) == RQ_OK);
+        FUZZ_OK(rq_dct_probe(payload.data, payload.size, &limits, &info, &err), &err);
+        FUZZ_OK(rq_dct_decode(d, payload.data, payload.size, &img, &err), &err);
         fuzz_touch(&img);
         check_planes(jpeg, size, &img);
-        FUZZ_HOLDS(rq_dct_to_jpeg(d, payload.data, payload.size, &file, &err) == RQ_OK);
-        FUZZ_HOLDS(rq_dct_encode(d, file.data, file.size, &again, &err) == RQ_OK);
+        FUZZ_OK(rq_dct_to_jpeg(d, payload.data, payload.size, &file, &err), &err);
+        FUZZ_OK(rq_dct_encode(d, file.data, file.size, &again, &err), &err);
         FUZZ_HOLDS(again.size == payload.size &&
                    memcmp(again.data, payload.data, again.size) == 0);
     }

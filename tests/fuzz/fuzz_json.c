@@ -41,11 +41,11 @@ static void check_string(const char *text)
     rq_buf out = {0}, twice = {0};
     rq_err err = {0};
     cJSON *back = NULL;
-    FUZZ_HOLDS(rq_json_append_string(&out, text, &err) == RQ_OK);
-    FUZZ_HOLDS(rq_json_parse(&back, (char *)out.data, out.size, "it", &err) == RQ_OK);
+    FUZZ_OK(rq_json_append_string(&out, text, &err), &err);
+    FUZZ_OK(rq_json_parse(&back, (char *)out.data, out.size, "it", &err), &err);
     FUZZ_HOLDS(cJSON_IsString(back));
     /* Bytes that are no UTF-8 were replaced, so the text itself may differ, its form not. */
-    FUZZ_HOLDS(rq_json_append_string(&twice, back->valuestring, &err) == RQ_OK);
+    FUZZ_OK(rq_json_append_string(&twice, back->valuestring, &err), &err);
     FUZZ_HOLDS(out.size == twice.size && memcmp(out.data, twice.data, out.size) == 0);
     cJSON_Delete(back);
     rq_buf_free(&out);
@@ -58,7 +58,7 @@ static void check_number(const uint8_t *data)
     rq_buf out = {0};
     rq_err err = {0};
     memcpy(&v, data, sizeof v);
-    FUZZ_HOLDS(rq_json_append_double(&out, v, &err) == RQ_OK);
+    FUZZ_OK(rq_json_append_double(&out, v, &err), &err);
     if (isfinite(v))
         FUZZ_HOLDS(strtod((char *)out.data, NULL) == v);
     else
@@ -71,7 +71,7 @@ static void check_lines(const char *text, size_t size)
 {
     rq_curves c = {0};
     rq_err err = {0};
-    FUZZ_HOLDS(fuzz_status(rq_curves_parse(&c, text, size, &err), &err) == RQ_OK);
+    FUZZ_OK(fuzz_status(rq_curves_parse(&c, text, size, &err), &err), &err);
     FUZZ_HOLDS(c.n <= RQ_CURVES_MAX);
     for (size_t i = 0; i < c.n; i++) {
         for (size_t k = 0; k < c.curve[i].n; k++) {

@@ -15,7 +15,7 @@ static void check_text(const uint8_t *data, size_t size, rq_rows_kind kind)
     rq_rows rows = {0};
     rq_buf text = {0};
     rq_err err = {0};
-    FUZZ_HOLDS(rq_buf_append(&text, size > 0 ? (const char *)data : "", size, &err) == RQ_OK);
+    FUZZ_OK(rq_buf_append(&text, size > 0 ? (const char *)data : "", size, &err), &err);
     if (fuzz_status(rq_rows_parse(&rows, &text, kind, "it", &err), &err) == RQ_OK) {
         uint64_t line = 0;
         fuzz_accepted();

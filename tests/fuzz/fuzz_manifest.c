@@ -27,7 +27,7 @@ static void seal(rq_buf *text, const uint8_t *data, size_t size)
     }
     rq_err err = {0};
     const size_t body = at != NULL ? (size_t)(at - data) : size;
-    FUZZ_HOLDS(rq_buf_append(text, data, body, &err) == RQ_OK);
+    FUZZ_OK(rq_buf_append(text, data, body, &err), &err);
     if (at != NULL)
         FUZZ_HOLDS(rq_buf_printf(text, &err, SEAL_START "%016" PRIx64 SEAL_END,
                                  rq_xxh3(data, body)) == RQ_OK);
@@ -56,10 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fuzz_status(s, &err) == RQ_OK) {
         fuzz_accepted();
         check_shards(&m);
-        FUZZ_HOLDS(rq_manifest_encode(&m, &once, &err) == RQ_OK);
-        FUZZ_HOLDS(rq_manifest_parse(&again, (const char *)once.data, once.size, &err) ==
-                   RQ_OK);
-        FUZZ_HOLDS(rq_manifest_encode(&again, &twice, &err) == RQ_OK);
+        FUZZ_OK(rq_manifest_encode(&m, &once, &err), &err);
+        FUZZ_OK(rq_manifest_parse(&again, (const char *)once.data, once.size, &err), &err);
+        FUZZ_OK(rq_manifest_encode(&again, &twice, &err), &err);
         FUZZ_HOLDS(once.size == twice.size && memcmp(once.data, twice.data, once.size) == 0);
     }
     rq_manifest_free(&m);

@@ -19,7 +19,7 @@ static void check_again(const rq_image *img)
     rq_buf scratch = {0}, payload = {0};
     rq_image back = {0};
     rq_err err = {0};
-    FUZZ_HOLDS(rq_planes_encode(img, &scratch, &payload, &err) == RQ_OK);
+    FUZZ_OK(rq_planes_encode(img, &scratch, &payload, &err), &err);
     uint8_t *exact = fuzz_copy(payload.data, payload.size);
     FUZZ_HOLDS(decode(rq_cpu_detect(), exact, payload.size, &back) == RQ_OK);
     FUZZ_HOLDS(fuzz_same_image(img, &back));

@@ -10,7 +10,7 @@ static void check_gray(const uint8_t *data, size_t size)
     rq_decoder *d = NULL;
     rq_image img = {0}, gray = {0};
     rq_err err = {0};
-    FUZZ_HOLDS(rq_decoder_create(&d, &limits, &err) == RQ_OK);
+    FUZZ_OK(rq_decoder_create(&d, &limits, &err), &err);
     const rq_status s = fuzz_status(rq_decode_gray(d, data, size, &gray, &err), &err);
     FUZZ_HOLDS(s == fuzz_decode(data, size, false, false, &img, NULL));
     if (s == RQ_OK) {

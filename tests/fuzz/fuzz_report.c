@@ -54,11 +54,10 @@ static void check_line(const char *line, size_t size)
     rq_err err = {0};
     if (fuzz_status(rq_report_parse(&e, &json, line, size, &err), &err) == RQ_OK) {
         fuzz_accepted();
-        FUZZ_HOLDS(rq_report_line(&once, &e, &err) == RQ_OK);
+        FUZZ_OK(rq_report_line(&once, &e, &err), &err);
         FUZZ_HOLDS(memchr(once.data, '\n', once.size) == once.data + once.size - 1);
-        FUZZ_HOLDS(rq_report_parse(&again, &json_again, (char *)once.data, once.size, &err) ==
-                   RQ_OK);
-        FUZZ_HOLDS(rq_report_line(&twice, &again, &err) == RQ_OK);
+        FUZZ_OK(rq_report_parse(&again, &json_again, (char *)once.data, once.size, &err), &err);
+        FUZZ_OK(rq_report_line(&twice, &again, &err), &err);
         /* A reason that is cut, perhaps within a character, may be cut once more. */
         FUZZ_HOLDS(strlen(again.verdict.reason) == RQ_VERDICT_REASON_BYTES - 1 ||
                    same_text(&once, &twice));
@@ -78,12 +77,12 @@ static void check_meta(const char *text, size_t size)
         fuzz_accepted();
         FUZZ_HOLDS(m.name != NULL && m.width > 0 && m.height > 0);
         FUZZ_HOLDS(m.orientation >= 1 && m.orientation <= 8);
-        FUZZ_HOLDS(rq_meta_write(&m, &once, &err) == RQ_OK);
-        FUZZ_HOLDS(rq_meta_parse(&again, (char *)once.data, once.size, &err) == RQ_OK);
+        FUZZ_OK(rq_meta_write(&m, &once, &err), &err);
+        FUZZ_OK(rq_meta_parse(&again, (char *)once.data, once.size, &err), &err);
         FUZZ_HOLDS(strcmp(m.name, again.name) == 0); /* to the byte, UTF-8 or not */
         FUZZ_HOLDS((m.class_name == NULL) == (again.class_name == NULL));
         FUZZ_HOLDS(m.class_name == NULL || strcmp(m.class_name, again.class_name) == 0);
-        FUZZ_HOLDS(rq_meta_write(&again, &twice, &err) == RQ_OK);
+        FUZZ_OK(rq_meta_write(&again, &twice, &err), &err);
         FUZZ_HOLDS(same_text(&once, &twice));
     }
     rq_meta_free(&m);

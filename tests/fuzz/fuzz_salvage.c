@@ -30,16 +30,16 @@ static void check_written(const rq_salvage *s, const char *path)
     rq_dataset *ds = NULL;
     rq_reader *r = NULL;
     rq_err err = {0};
-    FUZZ_HOLDS(rq_dataset_open(&ds, path, &err) == RQ_OK);
+    FUZZ_OK(rq_dataset_open(&ds, path, &err), &err);
     FUZZ_HOLDS(rq_dataset_count(ds) == s->n);
-    FUZZ_HOLDS(rq_reader_create(&r, ds, &err) == RQ_OK);
+    FUZZ_OK(rq_reader_create(&r, ds, &err), &err);
     for (uint64_t i = 0; i < s->n; i++) {
         rq_sample sample;
-        FUZZ_HOLDS(rq_reader_get(r, i, &sample, &err) == RQ_OK);
+        FUZZ_OK(rq_reader_get(r, i, &sample, &err), &err);
     }
     rq_reader_destroy(&r);
     rq_dataset_close(&ds);
-    FUZZ_HOLDS(rq_verify(path, &opts, &result, &err) == RQ_OK);
+    FUZZ_OK(rq_verify(path, &opts, &result, &err), &err);
 }
 
 /* In a folder in memory, where flushing a file costs nothing. */
@@ -52,7 +52,7 @@ static void write_shard(const rq_salvage *s, const char *path)
         return;
     snprintf(out, sizeof out, "%s/data-000000.tar.zst", dir);
     const rq_salvage_opts opts = {0};
-    FUZZ_HOLDS(rq_salvage_write(s, path, out, &opts, &info, &err) == RQ_OK);
+    FUZZ_OK(rq_salvage_write(s, path, out, &opts, &info, &err), &err);
     FUZZ_HOLDS(info.samples == s->n);
     check_written(s, out);
     unlink(out);

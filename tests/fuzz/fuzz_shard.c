@@ -33,7 +33,7 @@ static bool read_all(const rq_dataset *ds)
     rq_image img = {0};
     bool good = true;
     rq_err err = {0};
-    FUZZ_HOLDS(rq_reader_create(&r, ds, &err) == RQ_OK);
+    FUZZ_OK(rq_reader_create(&r, ds, &err), &err);
     for (uint64_t i = 0; i < rq_dataset_count(ds); i++) {
         rq_sample s;
         rq_err get = {0}, decode = {0}, mask = {0};

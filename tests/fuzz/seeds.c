@@ -331,11 +331,12 @@ static void make_sample(uint64_t id, rq_encoding encoding, const void *image, si
     static char meta[200];
     *m = (rq_members){.image = image, .image_bytes = bytes, .meta = meta};
     snprintf(m->key, sizeof m->key, "c%d/i%d", (int)id % 2, (int)id);
-    m->meta_bytes =
-        (size_t)snprintf(meta, sizeof meta,
-                         "{\"name\": \"c%d/i%d.x\", \"class\": \"c%d\", \"width\": %d, "
-                         "\"height\": %d, \"codec\": \"PNM\", \"verdict\": \"ok\"}",
-                         (int)id % 2, (int)id, (int)id % 2, width, height);
+    const size_t n = (size_t)snprintf(
+        meta, sizeof meta,
+        "{\"name\": \"c%d/i%d.x\", \"class\": \"c%d\", \"id\": %d, \"width\": %d, "
+        "\"height\": %d, \"codec\": \"PNM\", \"verdict\": \"ok\"}\n",
+        (int)id % 2, (int)id, (int)id % 2, (int)id, width, height);
+    m->meta_bytes = n;
     if (id == 0) {
         m->mask = (const uint8_t *)mask;
         m->mask_bytes = sizeof mask - 1;
@@ -439,6 +440,12 @@ static void shard_seed(const char *name, bool ppm, bool coded)
     put("salvage", name[0] == 'm' ? "no-end" : "no-index", "\4", 1, file.data,
         file.size - (name[0] == 'm' ? 9 : 200));
     const size_t n = info.samples, tail = rq_index_frame_bytes(n) + rq_table_frame_bytes(n);
+    const size_t frames = file.size - tail;
+    must(rq_buf_append(&file, NULL, frames, &err), &err);
+    memmove(file.data + frames, file.data, file.size - frames); /* all frames twice */
+    put("salvage", "crash-frames-twice", "\4", 1, file.data, 2 * frames);
+    memmove(file.data, file.data + frames, file.size - frames);
+    file.size -= frames;
     put("index", name, "\7", 1, file.data + file.size - tail, tail);
     rq_buf_free(&file);
 }
