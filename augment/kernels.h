@@ -24,6 +24,28 @@ enum {
     RQ_MASK_SLACK = 33
 };
 
+/* What is done to the colours of a pixel; the results are clipped to black and white. */
+typedef enum rq_step_op {
+    RQ_STEP_YCC,        /* what resize_h gave of Y, Cb, Cr (JFIF: BT.601, full range) to RGB */
+    RQ_STEP_RECENTRE,   /* what resize_h gave of other planes: 128 levels are added back */
+    RQ_STEP_BRIGHTNESS, /* x + a[0] */
+    /* a[c] + mulhrs(2 * (x - a[c]), factor), a[c] being the mean of channel c */
+    RQ_STEP_CONTRAST,
+    RQ_STEP_SATURATION, /* S of HSV times the factor, at most 1 */
+    RQ_STEP_HUE,        /* H of HSV plus a[0] / 2^15 sixths of a turn, |a[0]| < 2^15 */
+    RQ_STEP_TURN,       /* H plus a third of a turn */
+    RQ_STEP_GRAY,       /* all channels become luma */
+    RQ_STEP_SOLARIZE    /* white - x unless x < a[0] */
+} rq_step_op;
+
+typedef struct rq_step {
+    rq_step_op op;
+    int half; /* half a factor, 2^15 is one: factors of 0 to 2 */
+    int a[3];
+} rq_step;
+
+enum { RQ_MAX_STEPS = 12 };
+
 typedef struct rq_kernels {
     /* One row, the vertical part of a resize: dst[x] = sum of weight * src[t * stride + x],
      * minus 128 levels, in units of 1/128 level, rounded. pair[k * step]: the weights of
@@ -43,28 +65,14 @@ typedef struct rq_kernels {
     void (*cut_row)(uint8_t *dst, const uint8_t *src, const uint8_t *front, uint8_t fill,
                     int n);
 
-    /* What resize_h gave of Y, Cb, Cr (JFIF: BT.601, full range) to RGB, in place, clipped. */
-    void (*ycc_to_rgb)(int16_t *y_r, int16_t *cb_g, int16_t *cr_b, size_t n);
-    /* What resize_h gave of any other plane: 128 levels are added back, clipped. */
-    void (*recentre)(int16_t *x, size_t n);
-
-    void (*brightness)(int16_t *x, size_t n, int delta); /* x + delta, clipped */
-    int64_t (*sum)(const int16_t *x, size_t n);
-    /* mean + mulhrs(2 * (x - mean), half), clipped; half: factor / 2, 2^15 is one. */
-    void (*contrast)(int16_t *x, size_t n, int mean, int half);
-    /* S of HSV times 2 * half / 2^15, at most 1; hue and value stay. */
-    void (*saturation)(int16_t *r, int16_t *g, int16_t *b, size_t n, int half);
-    /* H of HSV plus `shift` / 2^15 sixths and `thirds` (0, 1, 2) thirds of a turn; |shift| <
-     * 2^15. */
-    void (*hue)(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift, int thirds);
-    /* r becomes luma; g and b stay, and may be r. */
-    void (*gray)(int16_t *r, const int16_t *g, const int16_t *b, size_t n);
+    /* Takes n pixels through steps, in place. The channels may all be the same one. sum, unless
+     * NULL: the sums of what came out are added. */
+    void (*colour)(int16_t *const x[3], size_t n, const rq_step *steps, int count,
+                   int64_t sum[3]);
     /* One direction of a symmetric blur: dst[x] = mulhrs(centre[x], w[0]) plus, for k up to
      * radius, mulhrs(low[k][x] + high[k][x], w[k]). dst is none of the sources. */
     void (*blur_line)(int16_t *dst, const int16_t *centre, const int16_t *const *low,
                       const int16_t *const *high, const int16_t *w, int radius, int n);
-    /* RQ_WHITE - x unless x < threshold. */
-    void (*solarize)(int16_t *x, size_t n, int threshold);
     /* dst[i][3], rounded to levels and clipped. */
     void (*store)(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n);
 } rq_kernels;

@@ -301,7 +301,8 @@ static void store(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_
 
 void rq_kernels_add_avx2(rq_kernels *k)
 {
-    COLOUR_KERNELS;
+    k->colour = colour;
+    k->blur_line = blur_line;
     k->resize_v = resize_v;
     k->resize_h = resize_h;
     k->mask_row = mask_row;

@@ -6,6 +6,7 @@
 
 #if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
 #include <immintrin.h>
+#include <stdbool.h>
 
 #define INLINE static inline __attribute__((always_inline))
 enum { LANES = 32 };
@@ -139,6 +140,15 @@ static void resize_v(int16_t *dst, const uint8_t *src, size_t stride, const uint
  * or, where they lie too far apart, one by one. */
 enum reach { REACH_32, REACH_64, REACH_ANY };
 
+/* Sixteen outputs: where their samples begin, and which they are, two words for each: a sample
+ * and the next. For REACH_ANY the places themselves. */
+typedef struct group {
+    const int16_t *src;
+    const uint32_t *pair;
+    __m512i index;
+    __m512i w0, w1; /* of four taps */
+} group;
+
 INLINE __m512i fetch(const int16_t *s, __m512i index, enum reach reach)
 {
     if (reach == REACH_ANY)
@@ -149,62 +159,94 @@ INLINE __m512i fetch(const int16_t *s, __m512i index, enum reach reach)
     return _mm512_permutex2var_epi16(low, index, _mm512_loadu_si512(s + 32));
 }
 
-INLINE void put_outputs(int16_t *dst, __m512i sum, __mmask16 m)
+/* What lies two samples further is in the same vectors. */
+INLINE __m512i four_taps(const group *g, const int16_t *s, enum reach reach)
 {
-    _mm512_mask_cvtsepi32_storeu_epi16(dst, m, _mm512_srai_epi32(sum, 15));
+    const __m512i far = _mm512_add_epi16(g->index, _mm512_set1_epi16(2));
+    const __m512i sum =
+        _mm512_dpwssd_epi32(_mm512_set1_epi32(1 << 14), fetch(s, g->index, reach), g->w0);
+    return _mm512_dpwssd_epi32(
+        sum, reach == REACH_ANY ? fetch(s + 2, g->index, reach) : fetch(s, far, reach), g->w1);
 }
 
-INLINE void outputs(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
-                    int rows, const uint32_t *pair, int stride, int pairs, __m512i index,
-                    __mmask16 m, enum reach reach)
+INLINE __m512i any_taps(const group *g, const int16_t *s, int pairs, int stride,
+                        enum reach reach)
 {
-    const __m512i half = _mm512_set1_epi32(1 << 14);
-    if (pairs == 2) {
-        const __m512i w0 = _mm512_loadu_si512(pair), w1 = _mm512_loadu_si512(pair + stride);
-        for (int r = 0; r < rows; r++, dst += dst_stride, src += src_stride) {
-            __m512i sum = _mm512_dpwssd_epi32(half, fetch(src, index, reach), w0);
-            sum = _mm512_dpwssd_epi32(sum, fetch(src + 2, index, reach), w1);
-            put_outputs(dst, sum, m);
-        }
-        return;
-    }
-    for (int r = 0; r < rows; r++, dst += dst_stride, src += src_stride) {
-        __m512i sum = half;
-        for (int k = 0; k < pairs; k++)
-            sum = _mm512_dpwssd_epi32(sum, fetch(src + 2 * k, index, reach),
-                                      _mm512_loadu_si512(pair + (ptrdiff_t)k * stride));
-        put_outputs(dst, sum, m);
+    __m512i sum = _mm512_set1_epi32(1 << 14);
+    for (int k = 0; k < pairs; k++)
+        sum = _mm512_dpwssd_epi32(sum, fetch(s + 2 * k, g->index, reach),
+                                  _mm512_loadu_si512(g->pair + (ptrdiff_t)k * stride));
+    return sum;
+}
+
+/* Rows of 32 outputs, of which `m` are wanted. */
+INLINE void outputs(int16_t *dst, size_t dst_stride, size_t src_stride, int rows,
+                    const rq_taps *t, const group g[2], size_t m, bool four, enum reach reach)
+{
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    for (size_t r = 0; r < (size_t)rows; r++) {
+        const int16_t *s0 = g[0].src + r * src_stride, *s1 = g[1].src + r * src_stride;
+        const __m512i a = four ? four_taps(&g[0], s0, reach)
+                               : any_taps(&g[0], s0, t->pairs, t->stride, reach);
+        const __m512i b = four ? four_taps(&g[1], s1, reach)
+                               : any_taps(&g[1], s1, t->pairs, t->stride, reach);
+        const __m512i all =
+            _mm512_packs_epi32(_mm512_srai_epi32(a, 15), _mm512_srai_epi32(b, 15));
+        put(dst + r * dst_stride, _mm512_permutexvar_epi64(order, all), m);
     }
 }
 
-INLINE __mmask16 first_16(int m)
+INLINE void set_group(group *g, const int16_t *src, const rq_taps *t, int o, enum reach reach)
 {
-    return (__mmask16)(m < 16 ? _bzhi_u32(0xffff, (unsigned)m) : 0xffff);
+    const __m512i first = _mm512_loadu_si512(t->first + o);
+    const int low = reach == REACH_ANY ? 0 : t->low[o / RQ_TAPS_GROUP];
+    const __m512i from = _mm512_sub_epi32(first, _mm512_set1_epi32(low));
+    g->src = src + low;
+    g->pair = t->pair + o;
+    g->w0 = _mm512_loadu_si512(g->pair);
+    g->w1 = t->pairs == 2 ? _mm512_loadu_si512(g->pair + t->stride) : g->w0;
+    g->index = reach == REACH_ANY
+                   ? from
+                   : _mm512_add_epi32(_mm512_or_si512(from, _mm512_slli_epi32(from, 16)),
+                                      _mm512_set1_epi32(1 << 16));
+}
+
+INLINE void all_outputs(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+                        int rows, const rq_taps *t, bool four, enum reach reach)
+{
+    for (int o = 0; o < t->outputs; o += LANES) {
+        const int left = t->outputs - o;
+        group g[2];
+        set_group(&g[0], src, t, o, reach);
+        set_group(&g[1], src, t, o + RQ_TAPS_GROUP, reach);
+        if (left >= LANES)
+            outputs(dst + o, dst_stride, src_stride, rows, t, g, LANES, four, reach);
+        else
+            outputs(dst + o, dst_stride, src_stride, rows, t, g, (size_t)left, four, reach);
+    }
 }
 
 static void resize_h(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
                      int rows, const rq_taps *t)
 {
-    for (int o = 0; o < t->outputs; o += 16) {
-        const __mmask16 m = first_16(t->outputs - o);
-        const __m512i first = _mm512_loadu_si512(t->first + o);
-        const int low = _mm512_reduce_min_epi32(first),
-                  span = _mm512_reduce_max_epi32(first) - low + 2;
-        const __m512i from = _mm512_sub_epi32(first, _mm512_set1_epi32(low));
-        // Two words of an index select a sample and the next.
-        const __m512i index = _mm512_add_epi32(
-            _mm512_or_si512(from, _mm512_slli_epi32(from, 16)), _mm512_set1_epi32(1 << 16));
-#define OUTPUTS(index, reach)                                                                  \
-    outputs(dst + o, dst_stride, src + low, src_stride, rows, t->pair + o, t->stride,          \
-            t->pairs, index, m, reach)
-        if (span <= 32)
-            OUTPUTS(index, REACH_32);
-        else if (span <= 64)
-            OUTPUTS(index, REACH_64);
-        else
-            OUTPUTS(from, REACH_ANY);
-#undef OUTPUTS
-    }
+    const int span = t->span + (t->pairs == 2 ? 3 : 1);
+#define ALL(four, reach) all_outputs(dst, dst_stride, src, src_stride, rows, t, four, reach)
+    if (t->pairs == 2 && span <= 32)
+        ALL(true, REACH_32);
+    else if (t->pairs == 2 && span <= 64)
+        ALL(true, REACH_64);
+    else if (t->pairs == 2)
+        ALL(true, REACH_ANY);
+    else if (span <= 64)
+        ALL(false, REACH_64);
+    else
+        ALL(false, REACH_ANY);
+#undef ALL
+}
+
+INLINE __mmask16 first_16(int m)
+{
+    return (__mmask16)(m < 16 ? _bzhi_u32(0xffff, (unsigned)m) : 0xffff);
 }
 
 /* ---- masks ----------------------------------------------------------------------------- */
@@ -298,7 +340,8 @@ static void store(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_
 
 void rq_kernels_add_avx512(rq_kernels *k)
 {
-    COLOUR_KERNELS;
+    k->colour = colour;
+    k->blur_line = blur_line;
     k->resize_v = resize_v;
     k->resize_h = resize_h;
     k->mask_row = mask_row;

@@ -98,8 +98,7 @@ static inline int16_t from_centre(int x)
     return (int16_t)(min2(max2(x, -half), RQ_WHITE - half) + half);
 }
 
-static void ycc_to_rgb(int16_t *restrict y_r, int16_t *restrict cb_g, int16_t *restrict cr_b,
-                       size_t n)
+static void ycc_to_rgb(int16_t *y_r, int16_t *cb_g, int16_t *cr_b, size_t n)
 {
     // 1.402, 0.344136, 0.714136 and 1.772; those above 1 without the 1.
     for (size_t i = 0; i < n; i++) {
@@ -138,8 +137,7 @@ static void contrast(int16_t *x, size_t n, int mean, int half)
 
 /* S = C / V becomes min(1, factor * S), H and V stay: each channel's distance from V is scaled
  * by the factor, or by V / C where the factor would take the smallest channel below 0. */
-static void saturation(int16_t *restrict r, int16_t *restrict g, int16_t *restrict b, size_t n,
-                       int half)
+static void saturation(int16_t *r, int16_t *g, int16_t *b, size_t n, int half)
 {
     for (size_t i = 0; i < n; i++) {
         const int v = max2(max2(r[i], g[i]), b[i]), c = v - min2(min2(r[i], g[i]), b[i]);
@@ -154,10 +152,8 @@ static void saturation(int16_t *restrict r, int16_t *restrict g, int16_t *restri
 /* Between two primary or secondary colours the channel in the middle rises or falls from low to
  * high; a shift of up to a sixth moves it by `move`, and what goes past either end falls to the
  * highest or the lowest channel. Rising: the order of the channels is a turn of R, G, B. */
-static void hue(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift, int thirds)
+static void hue(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift)
 {
-    int16_t *const to[5] = {r, g, b, r, g};
-    int16_t *to_r = to[thirds], *to_g = to[thirds + 1], *to_b = to[thirds + 2];
     for (size_t i = 0; i < n; i++) {
         const int red = r[i], green = g[i], blue = b[i];
         const int v = max2(max2(red, green), blue), low = min2(min2(red, green), blue);
@@ -168,17 +164,82 @@ static void hue(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift, int thi
         const int16_t middle = (int16_t)(low + min2(max2(place, 0), c)),
                       highest = (int16_t)(v - max2(place - c, 0)),
                       lowest = (int16_t)(low + max2(-place, 0));
-        to_r[i] = !gr && rb ? highest : gr && !rb ? lowest : middle;
-        to_g[i] = !bg && gr ? highest : bg && !gr ? lowest : middle;
-        to_b[i] = !rb && bg ? highest : rb && !bg ? lowest : middle;
+        r[i] = !gr && rb ? highest : gr && !rb ? lowest : middle;
+        g[i] = !bg && gr ? highest : bg && !gr ? lowest : middle;
+        b[i] = !rb && bg ? highest : rb && !bg ? lowest : middle;
     }
 }
 
-static void gray(int16_t *r, const int16_t *g, const int16_t *b, size_t n)
+static void turn(int16_t *r, int16_t *g, int16_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const int16_t red = r[i];
+        r[i] = b[i];
+        b[i] = g[i];
+        g[i] = red;
+    }
+}
+
+static void gray(int16_t *r, int16_t *g, int16_t *b, size_t n)
 {
     // .2989, .5870 and .1140
     for (size_t i = 0; i < n; i++)
-        r[i] = (int16_t)(mulhrs(r[i], 9794) + mulhrs(g[i], 19235) + mulhrs(b[i], 3736));
+        r[i] = g[i] = b[i] =
+            (int16_t)(mulhrs(r[i], 9794) + mulhrs(g[i], 19235) + mulhrs(b[i], 3736));
+}
+
+static void solarize(int16_t *x, size_t n, int threshold)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (int16_t)(x[i] < threshold ? x[i] : RQ_WHITE - x[i]);
+}
+
+/* A step on one channel of those that take channels one by one. */
+static void channel_step(const rq_step *s, int channel, int16_t *x, size_t n)
+{
+    if (s->op == RQ_STEP_RECENTRE)
+        recentre(x, n);
+    else if (s->op == RQ_STEP_BRIGHTNESS)
+        brightness(x, n, s->a[0]);
+    else if (s->op == RQ_STEP_CONTRAST)
+        contrast(x, n, s->a[channel], s->half);
+    else
+        solarize(x, n, s->a[0]);
+}
+
+static void step(const rq_step *s, int16_t *const x[3], size_t n)
+{
+    switch (s->op) {
+    case RQ_STEP_YCC:
+        ycc_to_rgb(x[0], x[1], x[2], n);
+        break;
+    case RQ_STEP_SATURATION:
+        saturation(x[0], x[1], x[2], n, s->half);
+        break;
+    case RQ_STEP_HUE:
+        hue(x[0], x[1], x[2], n, s->a[0]);
+        break;
+    case RQ_STEP_TURN:
+        turn(x[0], x[1], x[2], n);
+        break;
+    case RQ_STEP_GRAY:
+        gray(x[0], x[1], x[2], n);
+        break;
+    default:
+        // A channel that stands for all three is changed once.
+        for (int c = 0; c < (x[0] == x[1] ? 1 : 3); c++)
+            channel_step(s, c, x[c], n);
+        break;
+    }
+}
+
+static void colour(int16_t *const x[3], size_t n, const rq_step *steps, int count,
+                   int64_t total[3])
+{
+    for (int i = 0; i < count; i++)
+        step(&steps[i], x, n);
+    for (int c = 0; c < 3 && total; c++)
+        total[c] += sum(x[c], n);
 }
 
 static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const *low,
@@ -197,12 +258,6 @@ static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const 
         }
         memcpy(dst + x, acc, sizeof *acc * (size_t)m);
     }
-}
-
-static void solarize(int16_t *x, size_t n, int threshold)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = (int16_t)(x[i] < threshold ? x[i] : RQ_WHITE - x[i]);
 }
 
 static inline uint8_t level(int x)
@@ -227,16 +282,8 @@ void rq_kernels_add_c(rq_kernels *k)
         .resize_h = resize_h,
         .mask_row = mask_row,
         .cut_row = cut_row,
-        .ycc_to_rgb = ycc_to_rgb,
-        .recentre = recentre,
-        .brightness = brightness,
-        .sum = sum,
-        .contrast = contrast,
-        .saturation = saturation,
-        .hue = hue,
-        .gray = gray,
+        .colour = colour,
         .blur_line = blur_line,
-        .solarize = solarize,
         .store = store,
     };
 }

@@ -39,57 +39,30 @@ INLINE vec from_centre(vec x)
     return add(least(most(x, splat(-half)), splat(RQ_WHITE - half)), splat(half));
 }
 
-INLINE void ycc_step(int16_t *y_r, int16_t *cb_g, int16_t *cr_b, size_t m)
+/* Pixels on their way through the steps. */
+typedef struct rgb {
+    vec r, g, b;
+} rgb;
+
+/* A step with its numbers spread over vectors. */
+typedef struct vec_step {
+    rq_step_op op;
+    vec half, a[3];
+} vec_step;
+
+INLINE rgb ycc_step(rgb x)
 {
-    const vec y = load(y_r, m), cb = load(cb_g, m), cr = load(cr_b, m);
-    const vec red = adds(cr, mul(cr, splat(13173)));
-    const vec green = adds(mul(cb, splat(11277)), mul(cr, splat(23401)));
-    const vec blue = adds(cb, mul(cb, splat(25297)));
-    put(y_r, from_centre(adds(y, red)), m);
-    put(cb_g, from_centre(subs(y, green)), m);
-    put(cr_b, from_centre(adds(y, blue)), m);
+    const vec red = adds(x.b, mul(x.b, splat(13173)));
+    const vec green = adds(mul(x.g, splat(11277)), mul(x.b, splat(23401)));
+    const vec blue = adds(x.g, mul(x.g, splat(25297)));
+    return (rgb){from_centre(adds(x.r, red)), from_centre(subs(x.r, green)),
+                 from_centre(adds(x.r, blue))};
 }
 
-static void ycc_to_rgb(int16_t *y_r, int16_t *cb_g, int16_t *cr_b, size_t n)
+INLINE vec contrast_step(vec x, vec mean, vec half)
 {
-    FOR_VECTORS(n, ycc_step(y_r + at, cb_g + at, cr_b + at, m));
-}
-
-static void recentre(int16_t *x, size_t n)
-{
-    FOR_VECTORS(n, put(x + at, from_centre(load(x + at, m)), m));
-}
-
-static void brightness(int16_t *x, size_t n, int delta)
-{
-    const vec d = splat(delta);
-    FOR_VECTORS(n, put(x + at, clip(add(load(x + at, m), d)), m));
-}
-
-static int64_t sum(const int16_t *x, size_t n)
-{
-    enum { BLOCK = 1 << 18 }; // short enough for 32-bit lanes
-    int64_t total = 0;
-    for (size_t begin = 0; begin < n; begin += BLOCK) {
-        const int16_t *p = x + begin;
-        const size_t count = n - begin < BLOCK ? n - begin : BLOCK;
-        vec lanes = splat(0);
-        FOR_VECTORS(count, lanes = add32(lanes, pairs_sum(load(p + at, m))));
-        total += total32(lanes);
-    }
-    return total;
-}
-
-INLINE void contrast_step(int16_t *x, size_t m, vec mean, vec half)
-{
-    const vec d = sub(load(x, m), mean);
-    put(x, clip(add(mean, mul(add(d, d), half))), m);
-}
-
-static void contrast(int16_t *x, size_t n, int mean, int half)
-{
-    const vec centre = splat(mean), factor = splat(half);
-    FOR_VECTORS(n, contrast_step(x + at, m, centre, factor));
+    const vec d = sub(x, mean);
+    return clip(add(mean, mul(add(d, d), half)));
 }
 
 INLINE vec nearer(vec v, vec x, vec ratio)
@@ -98,62 +71,108 @@ INLINE vec nearer(vec v, vec x, vec ratio)
     return most(sub(v, mul(add(d, d), ratio)), splat(0));
 }
 
-INLINE void saturation_step(int16_t *r, int16_t *g, int16_t *b, size_t m, vec half)
+INLINE rgb saturation_step(rgb x, vec half)
 {
-    const vec red = load(r, m), green = load(g, m), blue = load(b, m);
-    const vec v = most(most(red, green), blue), c = sub(v, least(least(red, green), blue));
+    const vec v = most(most(x.r, x.g), x.b), c = sub(v, least(least(x.r, x.g), x.b));
     const mask over = above(mul(add(c, c), half), v);
     vec ratio = half;
     if (any(over))
         ratio = pick(over, least(clipped_ratio(v, c), half), half);
-    put(r, nearer(v, red, ratio), m);
-    put(g, nearer(v, green, ratio), m);
-    put(b, nearer(v, blue, ratio), m);
+    return (rgb){nearer(v, x.r, ratio), nearer(v, x.g, ratio), nearer(v, x.b, ratio)};
 }
 
-static void saturation(int16_t *r, int16_t *g, int16_t *b, size_t n, int half)
+INLINE rgb hue_step(rgb x, vec shift)
 {
-    const vec factor = splat(half);
-    FOR_VECTORS(n, saturation_step(r + at, g + at, b + at, m, factor));
-}
-
-INLINE void hue_step(const int16_t *r, const int16_t *g, const int16_t *b, int16_t *to_r,
-                     int16_t *to_g, int16_t *to_b, size_t m, vec shift)
-{
-    const vec red = load(r, m), green = load(g, m), blue = load(b, m), zero = splat(0);
-    const vec v = most(most(red, green), blue), low = least(least(red, green), blue);
+    const vec zero = splat(0);
+    const vec v = most(most(x.r, x.g), x.b), low = least(least(x.r, x.g), x.b);
     const vec c = sub(v, low);
-    const vec over = sub(sub(add(add(red, green), blue), v), add(low, low));
-    const mask gr = above(green, red), bg = above(blue, green), rb = above(red, blue);
+    const vec over = sub(sub(add(add(x.r, x.g), x.b), v), add(low, low));
+    const mask gr = above(x.g, x.r), bg = above(x.b, x.g), rb = above(x.r, x.b);
     const mask falling = either(both(gr, bg), both(rb, either(gr, bg)));
     const vec move = mul(c, shift);
     const vec place = pick(falling, sub(over, move), add(over, move));
     const vec middle = add(low, least(most(place, zero), c)),
               highest = sub(v, most(sub(place, c), zero)),
               lowest = add(low, most(sub(zero, place), zero));
-    put(to_r, pick(only(gr, rb), highest, pick(only(rb, gr), lowest, middle)), m);
-    put(to_g, pick(only(bg, gr), highest, pick(only(gr, bg), lowest, middle)), m);
-    put(to_b, pick(only(rb, bg), highest, pick(only(bg, rb), lowest, middle)), m);
+    return (rgb){pick(only(gr, rb), highest, pick(only(rb, gr), lowest, middle)),
+                 pick(only(bg, gr), highest, pick(only(gr, bg), lowest, middle)),
+                 pick(only(rb, bg), highest, pick(only(bg, rb), lowest, middle))};
 }
 
-static void hue(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift, int thirds)
+INLINE rgb gray_step(rgb x)
 {
-    int16_t *const to[5] = {r, g, b, r, g};
-    int16_t *to_r = to[thirds], *to_g = to[thirds + 1], *to_b = to[thirds + 2];
-    const vec by = splat(shift);
-    FOR_VECTORS(n, hue_step(r + at, g + at, b + at, to_r + at, to_g + at, to_b + at, m, by));
+    const vec y =
+        add(add(mul(x.r, splat(9794)), mul(x.g, splat(19235))), mul(x.b, splat(3736)));
+    return (rgb){y, y, y};
 }
 
-INLINE void gray_step(int16_t *r, const int16_t *g, const int16_t *b, size_t m)
+INLINE vec solarize_step(vec x, vec threshold)
 {
-    const vec y = add(add(mul(load(r, m), splat(9794)), mul(load(g, m), splat(19235))),
-                      mul(load(b, m), splat(3736)));
-    put(r, y, m);
+    return pick(above(threshold, x), x, sub(splat(RQ_WHITE), x));
 }
 
-static void gray(int16_t *r, const int16_t *g, const int16_t *b, size_t n)
+INLINE rgb step(rgb x, const vec_step *s)
 {
-    FOR_VECTORS(n, gray_step(r + at, g + at, b + at, m));
+    switch (s->op) {
+    case RQ_STEP_YCC:
+        return ycc_step(x);
+    case RQ_STEP_RECENTRE:
+        return (rgb){from_centre(x.r), from_centre(x.g), from_centre(x.b)};
+    case RQ_STEP_BRIGHTNESS:
+        return (rgb){clip(add(x.r, s->a[0])), clip(add(x.g, s->a[0])), clip(add(x.b, s->a[0]))};
+    case RQ_STEP_CONTRAST:
+        return (rgb){contrast_step(x.r, s->a[0], s->half), contrast_step(x.g, s->a[1], s->half),
+                     contrast_step(x.b, s->a[2], s->half)};
+    case RQ_STEP_SATURATION:
+        return saturation_step(x, s->half);
+    case RQ_STEP_HUE:
+        return hue_step(x, s->a[0]);
+    case RQ_STEP_TURN:
+        return (rgb){x.b, x.r, x.g};
+    case RQ_STEP_GRAY:
+        return gray_step(x);
+    default:
+        return (rgb){solarize_step(x.r, s->a[0]), solarize_step(x.g, s->a[0]),
+                     solarize_step(x.b, s->a[0])};
+    }
+}
+
+INLINE void colour_vector(int16_t *const x[3], size_t at, size_t m, const vec_step *steps,
+                          int count, vec sum[3])
+{
+    rgb v = {load(x[0] + at, m), load(x[1] + at, m), load(x[2] + at, m)};
+    for (int i = 0; i < count; i++)
+        v = step(v, &steps[i]);
+    put(x[0] + at, v.r, m);
+    put(x[1] + at, v.g, m);
+    put(x[2] + at, v.b, m);
+    // What lies behind the end does not count.
+    if (m < LANES)
+        v = (rgb){load(x[0] + at, m), load(x[1] + at, m), load(x[2] + at, m)};
+    sum[0] = add32(sum[0], pairs_sum(v.r));
+    sum[1] = add32(sum[1], pairs_sum(v.g));
+    sum[2] = add32(sum[2], pairs_sum(v.b));
+}
+
+static void colour(int16_t *const x[3], size_t n, const rq_step *steps, int count,
+                   int64_t total[3])
+{
+    enum { BLOCK = 1 << 18 }; // short enough for sums in 32-bit lanes
+    vec_step spread[RQ_MAX_STEPS];
+    for (int i = 0; i < count; i++) {
+        spread[i].op = steps[i].op;
+        spread[i].half = splat(steps[i].half);
+        for (int c = 0; c < 3; c++)
+            spread[i].a[c] = splat(steps[i].a[c]);
+    }
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        int16_t *const p[3] = {x[0] + begin, x[1] + begin, x[2] + begin};
+        const size_t length = n - begin < BLOCK ? n - begin : BLOCK;
+        vec sum[3] = {splat(0), splat(0), splat(0)};
+        FOR_VECTORS(length, colour_vector(p, at, m, spread, count, sum));
+        for (int c = 0; c < 3 && total; c++)
+            total[c] += total32(sum[c]);
+    }
 }
 
 /* Up to eight vectors of a line at once, so that a weight is spread once for all of them;
@@ -198,32 +217,8 @@ static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const 
 #undef BLUR
 }
 
-INLINE void solarize_step(int16_t *x, size_t m, vec threshold)
-{
-    const vec v = load(x, m);
-    put(x, pick(above(threshold, v), v, sub(splat(RQ_WHITE), v)), m);
-}
-
-static void solarize(int16_t *x, size_t n, int threshold)
-{
-    const vec t = splat(threshold);
-    FOR_VECTORS(n, solarize_step(x + at, m, t));
-}
-
 /* Whole numbers from units. */
 INLINE vec levels(vec x)
 {
-    return shift_right(add(x, splat(RQ_LEVEL / 2)), 6);
+    return shift_right(adds(x, splat(RQ_LEVEL / 2)), 6);
 }
-
-#define COLOUR_KERNELS                                                                         \
-    k->ycc_to_rgb = ycc_to_rgb;                                                                \
-    k->recentre = recentre;                                                                    \
-    k->brightness = brightness;                                                                \
-    k->sum = sum;                                                                              \
-    k->contrast = contrast;                                                                    \
-    k->saturation = saturation;                                                                \
-    k->hue = hue;                                                                              \
-    k->gray = gray;                                                                            \
-    k->blur_line = blur_line;                                                                  \
-    k->solarize = solarize

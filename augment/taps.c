@@ -71,6 +71,8 @@ static rq_status make_room(rq_taps *t, int taps, int outputs, rq_err *err)
                        outputs);
     RQ_TRY(
         rq_grow((void **)&t->first, &t->first_cap, (size_t)t->stride, sizeof *t->first, err));
+    RQ_TRY(rq_grow((void **)&t->low, &t->low_cap, (size_t)t->stride / RQ_TAPS_GROUP,
+                   sizeof *t->low, err));
     return rq_grow((void **)&t->pair, &t->pair_cap, n, sizeof *t->pair, err);
 }
 
@@ -171,12 +173,30 @@ rq_status rq_taps_build(rq_taps *t, const rq_cubic *c, rq_filter filter, bool an
         from_axis(t);
     }
     pad(t);
+    rq_taps_group(t);
     return RQ_OK;
+}
+
+void rq_taps_group(rq_taps *t)
+{
+    t->span = 0;
+    for (int o = 0; o < t->stride; o += RQ_TAPS_GROUP) {
+        int low = t->first[o], high = low;
+        for (int i = 1; i < RQ_TAPS_GROUP; i++) {
+            const int at = t->first[o + i];
+            low = at < low ? at : low;
+            high = at > high ? at : high;
+        }
+        t->low[o / RQ_TAPS_GROUP] = low;
+        if (high - low + 1 > t->span)
+            t->span = high - low + 1;
+    }
 }
 
 void rq_taps_free(rq_taps *t)
 {
     rq_free(t->first);
+    rq_free(t->low);
     rq_free(t->pair);
     rq_axis_free(&t->axis);
     *t = (rq_taps){0};

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { RQ_TAPS_ONE = 1 << 14, RQ_CUBIC_STEPS = 1024, RQ_TAPS_LANES = 16 };
+enum { RQ_TAPS_ONE = 1 << 14, RQ_CUBIC_STEPS = 1024, RQ_TAPS_LANES = 32, RQ_TAPS_GROUP = 16 };
 
 /* The four weights of the cubic at each step between two samples; two words, low half first. */
 typedef struct rq_cubic {
@@ -22,8 +22,10 @@ typedef struct rq_taps {
     int outputs, stride; /* stride: outputs rounded up to RQ_TAPS_LANES */
     int32_t *first;      /* [stride], window sample of the first tap */
     uint32_t *pair;      /* [pairs][stride]; beyond `outputs` the weights are 0 */
+    int32_t *low;        /* [stride / RQ_TAPS_GROUP], lowest `first` of a group of outputs */
+    int span;            /* samples from any group's lowest first tap to its highest, at most */
     rq_axis axis;
-    size_t first_cap, pair_cap;
+    size_t first_cap, pair_cap, low_cap;
 } rq_taps;
 
 RQ_NODISCARD rq_status rq_cubic_init(rq_cubic *c, rq_err *err);
@@ -31,6 +33,8 @@ RQ_NODISCARD rq_status rq_cubic_init(rq_cubic *c, rq_err *err);
 RQ_NODISCARD rq_status rq_taps_build(rq_taps *t, const rq_cubic *c, rq_filter filter,
                                      bool antialias, rq_span span, int outputs, bool flip,
                                      rq_err *err);
+/* Sets low and span from first. */
+void rq_taps_group(rq_taps *t);
 void rq_taps_free(rq_taps *t);
 
 #endif

@@ -11,14 +11,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_PIXELS = 2048, MAX_OPS = 5, OP_GRAY = 4 };
+enum { BLOCK_PIXELS = 2048, BLUR_ROWS = 4, BLUR_MARGIN = 64 };
 
 struct rq_view_maker {
     rq_recipe recipe;
     rq_kernels k;
     rq_cubic cubic;
     int16_t *plane[3];
-    int16_t *blur_row; /* one row between zeros */
+    int16_t *blur_rows; /* a few of each channel, between zeros */
     int16_t *zero, *blurred[3];
     rq_taps taps[2][2]; /* [luma, chroma][x, y] */
     int16_t *lines;     /* a block of vertically resized rows of the window */
@@ -32,14 +32,14 @@ typedef struct work {
     const rq_view_params *p;
     rq_pixels pixels;
     int size, block_rows;
-    int channels; /* 1 once all three are equal */
+    int channels; /* 1: all three are equal */
     bool whole;   /* more than one pass: the planes hold the view, not just a block */
     rq_window window[3];
     const rq_taps *taps[3]; /* [2] each: x, y */
-    uint8_t op[MAX_OPS];    /* RQ_JITTER_ and OP_GRAY in order of application */
-    int ops, contrast;      /* how many; which is the contrast, `ops` if none */
-    int mean[3];
-    int radius; /* of the blur, 0: none */
+    rq_step step[RQ_MAX_STEPS];
+    int steps, contrast; /* how many; which is the contrast, `steps` if none */
+    int radius;          /* of the blur, 0: none */
+    rq_step solarize;    /* after the blur */
     int16_t blur_weight[RQ_BLUR_MAX_RADIUS + 1];
     uint8_t *dst;
 } work;
@@ -66,11 +66,16 @@ static size_t line_stride(int window_width)
     return rq_round_up((size_t)window_width + RQ_ALIGN + RQ_ROW_SLACK, RQ_ALIGN);
 }
 
+static size_t blur_stride(int size)
+{
+    return rq_round_up((size_t)size, RQ_ALIGN) + 2 * BLUR_MARGIN;
+}
+
 size_t rq_view_maker_memory(const rq_recipe *r, int width, int height)
 {
     const size_t side = (size_t)largest_size(r), w = (size_t)width, h = (size_t)height;
     size_t bytes = sizeof(rq_view_maker) + 3 * side * side * sizeof(int16_t);
-    bytes += (6 * side + 2 * RQ_BLUR_MAX_RADIUS) * sizeof(int16_t);
+    bytes += (3 * BLUR_ROWS * (blur_stride((int)side) + side) + side) * sizeof(int16_t);
     bytes += 2 * line_stride(width) * BLOCK_PIXELS / 32 * sizeof(int16_t);
     bytes += 4 * 3 * 2 * (side + RQ_TAPS_LANES) * sizeof(uint32_t);
     if (r->p_mask > 0)
@@ -92,12 +97,12 @@ rq_status rq_view_maker_create(rq_view_maker **out, const rq_recipe *r, unsigned
     bool ok = true;
     for (int c = 0; c < 3; c++) {
         ok = (m->plane[c] = rq_alloc(side * side, sizeof(int16_t))) && ok;
-        ok = (m->blurred[c] = rq_alloc(side, sizeof(int16_t))) && ok;
+        ok = (m->blurred[c] = rq_alloc(BLUR_ROWS * side, sizeof(int16_t))) && ok;
     }
-    m->blur_row = rq_alloc(side + 2 * RQ_BLUR_MAX_RADIUS, sizeof(int16_t));
+    m->blur_rows = rq_alloc(3 * BLUR_ROWS * blur_stride((int)side), sizeof(int16_t));
     m->zero = rq_calloc(side, sizeof(int16_t));
     rq_status st = RQ_OK;
-    if (!ok || !m->blur_row || !m->zero)
+    if (!ok || !m->blur_rows || !m->zero)
         st = rq_fail(err, RQ_OOM, "view maker: no memory for views of %zu pixels", side);
     if (st == RQ_OK)
         st = rq_cubic_init(&m->cubic, err);
@@ -116,7 +121,7 @@ void rq_view_maker_destroy(rq_view_maker **maker)
         rq_free(m->plane[c]);
         rq_free(m->blurred[c]);
     }
-    rq_free(m->blur_row);
+    rq_free(m->blur_rows);
     rq_free(m->zero);
     for (int i = 0; i < 4; i++)
         rq_taps_free(&m->taps[i / 2][i % 2]);
@@ -201,22 +206,6 @@ static rq_status plan_crop(work *k, const rq_image *image, const rq_image *mask,
     return RQ_OK;
 }
 
-static void plan_colours(work *k)
-{
-    const rq_view_params *p = k->p;
-    for (int i = 0; p->jitter && i < 4; i++)
-        k->op[k->ops++] = p->order[i];
-    if (p->gray)
-        k->op[k->ops++] = OP_GRAY;
-    while (k->contrast < k->ops && k->op[k->contrast] != RQ_JITTER_CONTRAST)
-        k->contrast++;
-    if (p->sigma > 0)
-        k->radius = rq_blur_weights(k->blur_weight, rq_recipe_blur_radius(k->size), p->sigma);
-    k->whole = k->contrast < k->ops || k->radius > 0;
-}
-
-/* ---- passes ---------------------------------------------------------------------------- */
-
 static int nearest(double x)
 {
     return (int)rint(x);
@@ -227,46 +216,61 @@ static int clamp(int x, int low, int high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* A factor of 0 to 2 as the kernels take it. */
-static int half_factor(float factor)
+static rq_step *add_step(work *k, rq_step_op op)
 {
-    return clamp(nearest((double)factor * 16384), 0, 32767);
+    k->step[k->steps] = (rq_step){.op = op};
+    return &k->step[k->steps++];
+}
+
+static void add_factor(work *k, rq_step_op op, float factor)
+{
+    add_step(k, op)->half = clamp(nearest((double)factor * 16384), 0, 32767);
 }
 
 /* A turn is three thirds, and what is left at most a sixth either way. */
-static void turn_hue(const work *k, int16_t *const x[3], size_t n)
+static void add_hue(work *k)
 {
     const double sixths = 6 * (double)k->p->hue;
     const int thirds = nearest(sixths / 2);
-    k->m->k.hue(x[0], x[1], x[2], n,
-                clamp(nearest((sixths - 2 * thirds) * 32768), -32767, 32767), (thirds + 3) % 3);
+    for (int i = 0; i < (thirds + 3) % 3; i++)
+        add_step(k, RQ_STEP_TURN);
+    add_step(k, RQ_STEP_HUE)->a[0] =
+        clamp(nearest((sixths - 2 * thirds) * 32768), -32767, 32767);
 }
 
-static void apply(work *k, int op, int16_t *const x[3], size_t n)
+static void add_jitter(work *k, int op)
 {
-    const rq_kernels *f = &k->m->k;
-    switch (op) {
-    case RQ_JITTER_BRIGHTNESS:
-        for (int c = 0; c < k->channels; c++)
-            f->brightness(x[c], n, nearest((double)k->p->brightness * RQ_WHITE));
-        break;
-    case RQ_JITTER_CONTRAST:
-        for (int c = 0; c < k->channels; c++)
-            f->contrast(x[c], n, k->mean[c], half_factor(k->p->contrast));
-        break;
-    case RQ_JITTER_SATURATION:
-        if (k->channels == 3)
-            f->saturation(x[0], x[1], x[2], n, half_factor(k->p->saturation));
-        break;
-    case RQ_JITTER_HUE:
-        if (k->channels == 3)
-            turn_hue(k, x, n);
-        break;
-    default:
-        f->gray(x[0], x[k->channels / 2], x[k->channels - 1], n);
-        break;
-    }
+    if (op == RQ_JITTER_BRIGHTNESS)
+        add_step(k, RQ_STEP_BRIGHTNESS)->a[0] = nearest((double)k->p->brightness * RQ_WHITE);
+    else if (op == RQ_JITTER_CONTRAST)
+        add_factor(k, RQ_STEP_CONTRAST, k->p->contrast);
+    else if (op == RQ_JITTER_SATURATION)
+        add_factor(k, RQ_STEP_SATURATION, k->p->saturation);
+    else
+        add_hue(k);
 }
+
+static void plan_colours(work *k)
+{
+    const rq_view_params *p = k->p;
+    const float threshold = k->m->recipe.preset[p->preset % 2].solarize_threshold;
+    add_step(k, k->pixels == RQ_PIXELS_YCBCR ? RQ_STEP_YCC : RQ_STEP_RECENTRE);
+    for (int i = 0; p->jitter && i < 4; i++)
+        add_jitter(k, p->order[i]);
+    if (p->gray)
+        add_step(k, RQ_STEP_GRAY);
+    if (p->sigma > 0)
+        k->radius = rq_blur_weights(k->blur_weight, rq_recipe_blur_radius(k->size), p->sigma);
+    k->solarize =
+        (rq_step){.op = RQ_STEP_SOLARIZE, .a = {nearest((double)threshold * RQ_WHITE)}};
+    if (p->solarize && k->radius == 0)
+        k->step[k->steps++] = k->solarize;
+    while (k->contrast < k->steps && k->step[k->contrast].op != RQ_STEP_CONTRAST)
+        k->contrast++;
+    k->whole = k->contrast < k->steps || k->radius > 0;
+}
+
+/* ---- passes ---------------------------------------------------------------------------- */
 
 /* Rows [y, y + rows) of one plane, resized. */
 static void resize_block(const work *k, int plane, int16_t *dst, int y, int rows)
@@ -286,91 +290,83 @@ static void resize_block(const work *k, int plane, int16_t *dst, int y, int rows
     f->resize_h(dst, (size_t)k->size, k->m->lines + before, stride, rows, across);
 }
 
-static void crop_block(work *k, int16_t *const x[3], int y, int rows)
+/* Where the channels of the view are, `at` pixels on; one may stand for all. */
+static void channels_at(const work *k, int16_t *x[3], int16_t *const plane[3], size_t at)
 {
-    const rq_kernels *f = &k->m->k;
-    const size_t n = (size_t)rows * (size_t)k->size;
-    for (int c = 0; c < rq_pixels_planes(k->pixels); c++)
-        resize_block(k, c, x[c], y, rows);
-    if (k->pixels == RQ_PIXELS_YCBCR) {
-        f->ycc_to_rgb(x[0], x[1], x[2], n);
-        return;
-    }
-    for (int c = 0; c < rq_pixels_planes(k->pixels); c++)
-        f->recentre(x[c], n);
+    for (int c = 0; c < 3; c++)
+        x[c] = plane[k->channels == 3 ? c : 0] + at;
 }
 
-/* Bytes of n pixels, `at` pixels into the view. */
-static void finish(const work *k, int16_t *const x[3], size_t at, size_t n)
-{
-    const rq_kernels *f = &k->m->k;
-    const float threshold = k->m->recipe.preset[k->p->preset % 2].solarize_threshold;
-    if (k->p->solarize)
-        for (int c = 0; c < k->channels; c++)
-            f->solarize(x[c], n, nearest((double)threshold * RQ_WHITE));
-    f->store(k->dst + 3 * at, x[0], x[k->channels / 2], x[k->channels - 1], n);
-}
-
-/* The first pass crops; the second begins with the contrast. Each goes on as far as it can. */
+/* The first pass crops, the second begins with the contrast. Each goes on as far as it can. */
 static void colour_pass(work *k, bool first)
 {
-    const int begin = first ? 0 : k->contrast, end = first ? k->contrast : k->ops;
-    const int channels = k->channels;
+    const rq_kernels *f = &k->m->k;
+    const int begin = first ? 0 : k->contrast, end = first ? k->contrast : k->steps;
+    const size_t size = (size_t)k->size;
     int64_t sum[3] = {0};
     for (int y = 0; y < k->size; y += k->block_rows) {
         const int rows = k->size - y < k->block_rows ? k->size - y : k->block_rows;
-        const size_t n = (size_t)rows * (size_t)k->size, at = (size_t)y * (size_t)k->size;
+        const size_t n = (size_t)rows * size, at = (size_t)y * size;
         int16_t *x[3];
-        k->channels = channels;
-        for (int c = 0; c < 3; c++)
-            x[c] = k->m->plane[c] + (k->whole ? at : 0);
-        if (first)
-            crop_block(k, x, y, rows);
-        for (int i = begin; i < end; i++) {
-            apply(k, k->op[i], x, n);
-            if (k->op[i] == OP_GRAY)
-                k->channels = 1;
-        }
-        if (end < k->ops)
-            for (int c = 0; c < channels; c++)
-                sum[c] += k->m->k.sum(x[c], n);
-        else if (k->radius == 0)
-            finish(k, x, at, n);
+        channels_at(k, x, k->m->plane, k->whole ? at : 0);
+        for (int c = 0; first && c < k->channels; c++)
+            resize_block(k, c, x[c], y, rows);
+        f->colour(x, n, k->step + begin, end - begin, end < k->steps ? sum : NULL);
+        if (end == k->steps && k->radius == 0)
+            f->store(k->dst + 3 * at, x[0], x[1], x[2], n);
     }
-    const int64_t pixels = (int64_t)k->size * k->size;
-    for (int c = 0; c < channels; c++)
-        k->mean[c] = (int)((sum[c] + pixels / 2) / pixels);
+    const int64_t pixels = (int64_t)(size * size);
+    for (int c = 0; c < 3 && end < k->steps; c++)
+        k->step[end].a[c] = (int)((sum[c] + pixels / 2) / pixels);
 }
 
-/* One row of one channel, blurred both ways, zeros outside. */
-static void blur_row(const work *k, int channel, int y)
+/* One row of one channel, blurred vertically; zeros lie outside. */
+static void blur_down(const work *k, int channel, int y, int16_t *dst)
 {
     const int16_t *low[RQ_BLUR_MAX_RADIUS + 1], *high[RQ_BLUR_MAX_RADIUS + 1];
     const rq_view_maker *m = k->m;
     const int16_t *src = m->plane[channel] + (ptrdiff_t)y * k->size;
-    int16_t *middle = m->blur_row + RQ_BLUR_MAX_RADIUS;
     for (int i = 1; i <= k->radius; i++) {
         low[i] = y - i >= 0 ? src - (ptrdiff_t)i * k->size : m->zero;
         high[i] = y + i < k->size ? src + (ptrdiff_t)i * k->size : m->zero;
     }
-    m->k.blur_line(middle, src, low, high, k->blur_weight, k->radius, k->size);
+    m->k.blur_line(dst, src, low, high, k->blur_weight, k->radius, k->size);
+}
+
+/* The same row horizontally; zeros stand to its left and right. */
+static void blur_across(const work *k, const int16_t *row, int16_t *dst)
+{
+    const int16_t *low[RQ_BLUR_MAX_RADIUS + 1], *high[RQ_BLUR_MAX_RADIUS + 1];
     for (int i = 1; i <= k->radius; i++) {
-        low[i] = middle - i;
-        high[i] = middle + i;
+        low[i] = row - i;
+        high[i] = row + i;
     }
-    m->k.blur_line(m->blurred[channel], middle, low, high, k->blur_weight, k->radius, k->size);
+    k->m->k.blur_line(dst, row, low, high, k->blur_weight, k->radius, k->size);
 }
 
 static void blur_pass(work *k)
 {
     rq_view_maker *m = k->m;
-    const size_t margin = sizeof *m->blur_row * RQ_BLUR_MAX_RADIUS, size = (size_t)k->size;
-    memset(m->blur_row, 0, margin);
-    memset(m->blur_row + RQ_BLUR_MAX_RADIUS + size, 0, margin);
-    for (int y = 0; y < k->size; y++) {
-        for (int c = 0; c < k->channels; c++)
-            blur_row(k, c, y);
-        finish(k, m->blurred, (size_t)y * size, size);
+    const size_t size = (size_t)k->size, stride = blur_stride(k->size);
+    memset(m->blur_rows, 0, sizeof *m->blur_rows * 3 * BLUR_ROWS * stride);
+    for (int y = 0; y < k->size; y += BLUR_ROWS) {
+        const int rows = k->size - y < BLUR_ROWS ? k->size - y : BLUR_ROWS;
+        int16_t *x[3];
+        // A few rows one way, then the other: what was just written is not read at once.
+        for (int c = 0; c < k->channels; c++) {
+            int16_t *row = m->blur_rows + (size_t)(c * BLUR_ROWS) * stride + BLUR_MARGIN;
+            for (int r = 0; r < rows; r++)
+                blur_down(k, c, y + r, row + (size_t)r * stride);
+        }
+        for (int c = 0; c < k->channels; c++) {
+            const int16_t *row = m->blur_rows + (size_t)(c * BLUR_ROWS) * stride + BLUR_MARGIN;
+            for (int r = 0; r < rows; r++)
+                blur_across(k, row + (size_t)r * stride, m->blurred[c] + (size_t)r * size);
+        }
+        channels_at(k, x, m->blurred, 0);
+        if (k->p->solarize)
+            m->k.colour(x, (size_t)rows * size, &k->solarize, 1, NULL);
+        m->k.store(k->dst + 3 * (size_t)y * size, x[0], x[1], x[2], (size_t)rows * size);
     }
 }
 
@@ -405,8 +401,10 @@ rq_status rq_view_make(rq_view_maker *m, const rq_image *image, const rq_image *
     RQ_TRY(plan_crop(&k, image, mask, err));
     plan_colours(&k);
     colour_pass(&k, true);
-    if (k.contrast < k.ops)
+    if (k.contrast < k.steps)
         colour_pass(&k, false);
+    if (p->gray)
+        k.channels = 1;
     if (k.radius > 0)
         blur_pass(&k);
     return RQ_OK;

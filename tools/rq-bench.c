@@ -8,6 +8,7 @@
 #include "common/cpu.h"
 #include "common/hash.h"
 #include "common/pool.h"
+#include "tools/bench_kernels.h"
 #include "tools/cli.h"
 #include "tools/recipe_opts.h"
 
@@ -337,6 +338,7 @@ int main(int argc, char **argv)
     static const rq_cli_command commands[] = {
         {"stream", "how fast batches come, and what each stage costs", run_stream},
         {"hash", "one SHA-256 over the bytes of batches", run_hash},
+        {"kernels", "what each pixel kernel costs on this CPU", rq_bench_kernels},
         {0},
     };
     return rq_cli_main(argc, argv, "rq-bench", "measures the stream and proves its bytes",

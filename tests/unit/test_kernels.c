@@ -76,6 +76,13 @@ static void near(double got, double want, double levels, const char *what, size_
     seen.n++;
 }
 
+/* One step with its numbers on a picture. */
+static void apply(picture *p, rq_step s)
+{
+    int16_t *const x[3] = {p->c[0], p->c[1], p->c[2]};
+    k.colour(x, p->n, &s, 1, NULL);
+}
+
 typedef void (*on_picture)(picture *p, const picture *before);
 
 /* The mean error over all of them stays below `mean` levels. */
@@ -95,30 +102,39 @@ static void for_all_pictures(on_picture check, double mean)
 
 static void check_brightness(picture *p, const picture *b)
 {
-    k.brightness(p->c[0], p->n, (int)lrint(0.37 * RQ_WHITE));
-    k.brightness(p->c[1], p->n, (int)lrint(-0.4 * RQ_WHITE));
-    for (size_t i = 0; i < p->n; i++) {
-        near(unit(p->c[0][i]), clip(unit(b->c[0][i]) + 0.37), 0.01, "brightness", i);
-        near(unit(p->c[1][i]), clip(unit(b->c[1][i]) - 0.4), 0.01, "brightness", i);
+    static picture q;
+    const double deltas[] = {-1, -0.4, 0, 0.37, 1};
+    for (int d = 0; d < 5; d++) {
+        q = *p;
+        apply(&q, (rq_step){.op = RQ_STEP_BRIGHTNESS, .a = {(int)lrint(deltas[d] * RQ_WHITE)}});
+        for (size_t i = 0; i < 3 * p->n; i++)
+            near(unit(q.c[i % 3][i / 3]), clip(unit(b->c[i % 3][i / 3]) + deltas[d]), 0.01,
+                 "brightness", i);
     }
 }
 
 static void check_contrast(picture *p, const picture *b)
 {
     const double factors[] = {0, 0.6, 1, 1.4, 2};
-    int64_t sum = 0;
-    for (size_t i = 0; i < p->n; i++)
-        sum += b->c[0][i];
-    assert_int_equal(k.sum(b->c[0], p->n), sum);
-    const double mean = (double)sum / (double)p->n;
+    int64_t sum[3] = {0}, got[3] = {0};
+    int16_t *const x[3] = {p->c[0], p->c[1], p->c[2]};
+    for (size_t i = 0; i < 3 * p->n; i++)
+        sum[i % 3] += b->c[i % 3][i / 3];
+    k.colour(x, p->n, NULL, 0, got);
+    assert_memory_equal(sum, got, sizeof sum);
     for (int f = 0; f < 5; f++) {
-        const double half = rint(factors[f] * 16384);
-        memcpy(p->c[0], b->c[0], sizeof p->c[0]);
-        k.contrast(p->c[0], p->n, (int)rint(mean), (int)fmin(half, 32767));
-        for (size_t i = 0; i < p->n; i++)
-            near(unit(p->c[0][i]),
-                 clip((unit(b->c[0][i]) - mean / RQ_WHITE) * factors[f] + mean / RQ_WHITE),
-                 0.03, "contrast", i);
+        rq_step s = {.op = RQ_STEP_CONTRAST,
+                     .half = (int)fmin(rint(factors[f] * 16384), 32767)};
+        for (int c = 0; c < 3; c++)
+            s.a[c] = (int)rint((double)sum[c] / (double)p->n);
+        *p = *b;
+        apply(p, s);
+        for (size_t i = 0; i < 3 * p->n; i++) {
+            const double mean = (double)sum[i % 3] / (double)p->n / RQ_WHITE;
+            near(unit(p->c[i % 3][i / 3]),
+                 clip((unit(b->c[i % 3][i / 3]) - mean) * factors[f] + mean), 0.03, "contrast",
+                 i);
+        }
     }
 }
 
@@ -170,7 +186,8 @@ static void check_saturation(picture *p, const picture *b)
     const double factors[] = {0, 0.8, 1, 1.2, 2};
     for (int f = 0; f < 5; f++) {
         q = *p;
-        k.saturation(q.c[0], q.c[1], q.c[2], q.n, (int)fmin(rint(factors[f] * 16384), 32767));
+        apply(&q, (rq_step){.op = RQ_STEP_SATURATION,
+                            .half = (int)fmin(rint(factors[f] * 16384), 32767)});
         check_hsv(&q, b, factors[f], 0);
     }
 }
@@ -182,36 +199,60 @@ static void check_hue(picture *p, const picture *b)
     for (int thirds = 0; thirds < 3; thirds++)
         for (int t = 0; t < 7; t++) {
             q = *p;
-            k.hue(q.c[0], q.c[1], q.c[2], q.n, (int)rint(sixths[t] * 32768), thirds);
+            for (int i = 0; i < thirds; i++)
+                apply(&q, (rq_step){.op = RQ_STEP_TURN});
+            apply(&q, (rq_step){.op = RQ_STEP_HUE, .a = {(int)rint(sixths[t] * 32768)}});
             check_hsv(&q, b, 1, sixths[t] / 6 + thirds / 3.0);
         }
 }
 
 static void check_gray(picture *p, const picture *b)
 {
-    k.gray(p->c[0], p->c[1], p->c[2], p->n);
+    apply(p, (rq_step){.op = RQ_STEP_GRAY});
     for (size_t i = 0; i < p->n; i++)
         near(unit(p->c[0][i]),
              0.2989 * unit(b->c[0][i]) + 0.587 * unit(b->c[1][i]) + 0.114 * unit(b->c[2][i]),
              0.03, "gray", i);
-    assert_memory_equal(p->c[1], b->c[1], sizeof p->c[1]);
-    *p = *b;
-    k.gray(p->c[0], p->c[0], p->c[0], p->n); // of a picture with one channel
+    assert_memory_equal(p->c[1], p->c[0], p->n * sizeof *p->c[1]);
+    assert_memory_equal(p->c[2], p->c[0], p->n * sizeof *p->c[2]);
+}
+
+/* A picture with one channel that stands for all three. */
+static void check_one_channel(picture *p, const picture *b)
+{
+    const rq_step steps[] = {{.op = RQ_STEP_BRIGHTNESS, .a = {1000}},
+                             {.op = RQ_STEP_CONTRAST, .half = 20000, .a = {7000, 7000, 7000}},
+                             {.op = RQ_STEP_SATURATION, .half = 20000},
+                             {.op = RQ_STEP_HUE, .a = {-9000}},
+                             {.op = RQ_STEP_TURN},
+                             {.op = RQ_STEP_SOLARIZE, .a = {9000}},
+                             {.op = RQ_STEP_GRAY}};
+    static picture q;
+    int16_t *const one[3] = {p->c[0], p->c[0], p->c[0]}, *const three[3] = {q.c[0], q.c[1],
+                                                                            q.c[2]};
+    q = *p;
+    for (int c = 1; c < 3; c++)
+        memcpy(q.c[c], b->c[0], sizeof q.c[c]);
+    k.colour(one, p->n, steps, 7, NULL);
+    k.colour(three, q.n, steps, 7, NULL);
+    for (int c = 0; c < 3; c++)
+        assert_memory_equal(q.c[c], p->c[0], sizeof q.c[c]);
     for (size_t i = 0; i < p->n; i++)
-        near(unit(p->c[0][i]), unit(b->c[0][i]), 0.05, "gray of gray", i);
+        near(0, 0, 0, "one channel", i);
 }
 
 static void check_solarize(picture *p, const picture *b)
 {
-    k.solarize(p->c[0], p->n, RQ_WHITE / 2);
-    for (size_t i = 0; i < p->n; i++) {
-        const double x = unit(b->c[0][i]);
-        near(unit(p->c[0][i]), x < 0.5 ? x : 1 - x, 1e-9, "solarize", i);
+    const rq_step s = {.op = RQ_STEP_SOLARIZE, .a = {RQ_WHITE / 2}};
+    apply(p, s);
+    for (size_t i = 0; i < 3 * p->n; i++) {
+        const double x = unit(b->c[i % 3][i / 3]);
+        near(unit(p->c[i % 3][i / 3]), x < 0.5 ? x : 1 - x, 1e-9, "solarize", i);
     }
     static picture again;
     again = *p;
-    k.solarize(again.c[0], again.n, RQ_WHITE / 2);
-    assert_memory_equal(again.c[0], p->c[0], p->n * sizeof *p->c[0]);
+    apply(&again, s);
+    assert_memory_equal(again.c, p->c, sizeof again.c);
 }
 
 static void check_store(picture *p, const picture *b)
@@ -280,7 +321,7 @@ static void check_to_rgb(picture *p, const picture *b)
         for (int c = 0; c < 3; c++) // overshoot as a cubic makes it, less 128 levels
             q.c[c][i] = (int16_t)((int)q.c[c][i] * 5 / 4 - 130 * RQ_LEVEL);
     *p = q;
-    k.ycc_to_rgb(q.c[0], q.c[1], q.c[2], q.n);
+    apply(&q, (rq_step){.op = RQ_STEP_YCC});
     for (size_t i = 0; i < q.n; i++) {
         const double y = p->c[0][i] / 64.0 + 128, cb = p->c[1][i] / 64.0,
                      cr = p->c[2][i] / 64.0;
@@ -290,9 +331,10 @@ static void check_to_rgb(picture *p, const picture *b)
         near(unit(q.c[2][i]), clip((y + 1.772 * cb) / 255), 0.02, "blue", i);
     }
     q = *p;
-    k.recentre(q.c[0], q.n);
-    for (size_t i = 0; i < q.n; i++)
-        near(unit(q.c[0][i]), clip((p->c[0][i] / 64.0 + 128) / 255), 1e-9, "recentre", i);
+    apply(&q, (rq_step){.op = RQ_STEP_RECENTRE});
+    for (size_t i = 0; i < 3 * q.n; i++)
+        near(unit(q.c[i % 3][i / 3]), clip((p->c[i % 3][i / 3] / 64.0 + 128) / 255), 1e-9,
+             "recentre", i);
     (void)b;
 }
 
@@ -306,6 +348,7 @@ PICTURE_TEST(contrast, 0.01)
 PICTURE_TEST(saturation, 0.01)
 PICTURE_TEST(hue, 0.005)
 PICTURE_TEST(gray, 0.015)
+PICTURE_TEST(one_channel, 0)
 PICTURE_TEST(solarize, 1e-9)
 PICTURE_TEST(store, 0.26)
 PICTURE_TEST(blur, 0.03)
@@ -315,7 +358,9 @@ static void hue_turns_the_right_way(void **state)
 {
     for (int thirds = 0; thirds < 2; thirds++) {
         int16_t r = RQ_WHITE, g = 0, b = 0;
-        k.hue(&r, &g, &b, 1, thirds ? 0 : 32767, thirds);
+        int16_t *const x[3] = {&r, &g, &b};
+        const rq_step s = {.op = thirds ? RQ_STEP_TURN : RQ_STEP_HUE, .a = {32767}};
+        k.colour(x, 1, &s, 1, NULL);
         // Red and a sixth is yellow, and a third is green.
         assert_true(thirds ? r == 0 : r == RQ_WHITE);
         assert_in_range(g, RQ_WHITE - 1, RQ_WHITE);
@@ -422,15 +467,18 @@ static void filter_weights_equal_their_definition(void **state)
 }
 
 /* Weights of a cubic-like filter that sum to one, at any place. */
+/* Not for two at a time. */
 static void make_taps(rq_taps *t, int32_t *first, uint32_t *pair, int taps, int outputs,
                       int width, rq_rng *r)
 {
+    static int32_t low[64];
     *t = (rq_taps){.taps = taps,
                    .pairs = (taps + 1) / 2,
                    .outputs = outputs,
                    .stride = (outputs + RQ_TAPS_LANES - 1) / RQ_TAPS_LANES * RQ_TAPS_LANES,
                    .first = first,
-                   .pair = pair};
+                   .pair = pair,
+                   .low = low};
     memset(pair, 0, sizeof *pair * (size_t)(t->pairs * t->stride));
     for (int o = 0; o < t->stride; o++) {
         first[o] = o < outputs ? (int32_t)rq_rng_below(r, (uint32_t)(width - taps + 1)) : 0;
@@ -442,6 +490,7 @@ static void make_taps(rq_taps *t, int32_t *first, uint32_t *pair, int taps, int 
             pair[i / 2 * t->stride + o] |= (uint32_t)(uint16_t)w << (i % 2 * 16);
         }
     }
+    rq_taps_group(t);
 }
 
 enum { WIDTH = 200, ROWS = 9, MAX_TAPS = 9 };
@@ -570,6 +619,19 @@ static void fill_strip(strip *s, rq_rng *r, bool whole_range)
         s->bytes[i] = (uint8_t)rq_rng_u32(r);
 }
 
+static rq_step random_step(rq_rng *r)
+{
+    rq_step s = {.op = (rq_step_op)(RQ_STEP_BRIGHTNESS + rq_rng_below(r, 7)),
+                 .half = (int)rq_rng_below(r, 32768)};
+    for (int c = 0; c < 3; c++)
+        s.a[c] = (int)rq_rng_below(r, RQ_WHITE + 1);
+    if ((s.op == RQ_STEP_BRIGHTNESS || s.op == RQ_STEP_HUE) && rq_rng_below(r, 2))
+        s.a[0] = -s.a[0];
+    return s;
+}
+
+enum { OP_COLOUR, OP_CENTRED, OP_STORE, OP_BLUR, OPS };
+
 /* Operation `op` of n samples, `shift` samples into the strip. Inputs are drawn from r. */
 static void run_op(const rq_kernels *f, int op, strip *s, int shift, int n, rq_rng r)
 {
@@ -579,36 +641,22 @@ static void run_op(const rq_kernels *f, int op, strip *s, int shift, int n, rq_r
     for (int c = 0; c < 3; c++)
         x[c] = s->c[c] + GUARD + shift;
     switch (op) {
-    case 0:
-        f->ycc_to_rgb(x[0], x[1], x[2], count);
+    case OP_COLOUR: {
+        rq_step steps[RQ_MAX_STEPS];
+        int64_t sum[3] = {5, 6, 7};
+        const int many = 1 + (int)rq_rng_below(&r, 6);
+        for (int i = 0; i < many; i++)
+            steps[i] = random_step(&r);
+        f->colour(x, count, steps, many, rq_rng_below(&r, 2) ? sum : NULL);
+        memcpy(s->bytes, sum, sizeof sum);
         return;
-    case 1:
-        f->recentre(x[0], count);
+    }
+    case OP_CENTRED: {
+        const rq_step first = {.op = rq_rng_below(&r, 2) ? RQ_STEP_YCC : RQ_STEP_RECENTRE};
+        f->colour(x, count, &first, 1, NULL);
         return;
-    case 2:
-        f->brightness(x[0], count, (int)rq_rng_below(&r, 2 * RQ_WHITE) - RQ_WHITE);
-        return;
-    case 3:
-        s->c[0][0] = (int16_t)(f->sum(x[0], count) % 32749);
-        return;
-    case 4:
-        f->contrast(x[0], count, (int)rq_rng_below(&r, RQ_WHITE + 1),
-                    (int)rq_rng_below(&r, 16384));
-        return;
-    case 5:
-        f->saturation(x[0], x[1], x[2], count, (int)rq_rng_below(&r, 32768));
-        return;
-    case 6:
-        f->hue(x[0], x[1], x[2], count, (int)rq_rng_below(&r, 65535) - 32767,
-               (int)rq_rng_below(&r, 3));
-        return;
-    case 7:
-        f->gray(x[0], x[1], x[2], count);
-        return;
-    case 8:
-        f->solarize(x[0], count, (int)rq_rng_below(&r, RQ_WHITE));
-        return;
-    case 9:
+    }
+    case OP_STORE:
         f->store(bytes, x[0], x[1], x[2], count);
         return;
     default: {
@@ -625,8 +673,6 @@ static void run_op(const rq_kernels *f, int op, strip *s, int shift, int n, rq_r
     }
 }
 
-enum { OPS = 11 };
-
 /* Every length, an alignment drawn for each. */
 static void every_version_colours_alike(void **state)
 {
@@ -639,7 +685,7 @@ static void every_version_colours_alike(void **state)
         for (int op = 0; op < OPS; op++)
             for (int n = 0; n <= LONGEST; n++) {
                 const int shift = (int)rq_rng_below(&r, 40);
-                fill_strip(&start, &r, op <= 1);
+                fill_strip(&start, &r, op == OP_CENTRED || op == OP_STORE);
                 a = b = start;
                 run_op(&c, op, &a, shift, n < LONGEST - 40 ? n : LONGEST - 40, r);
                 run_op(&other, op, &b, shift, n < LONGEST - 40 ? n : LONGEST - 40, r);
@@ -733,6 +779,7 @@ int main(void)
         cmocka_unit_test(saturation_equals_its_definition),
         cmocka_unit_test(hue_equals_its_definition),
         cmocka_unit_test(gray_equals_its_definition),
+        cmocka_unit_test(one_channel_equals_its_definition),
         cmocka_unit_test(solarize_equals_its_definition),
         cmocka_unit_test(store_equals_its_definition),
         cmocka_unit_test(blur_equals_its_definition),
