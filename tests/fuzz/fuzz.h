@@ -59,12 +59,13 @@ static inline rq_status fuzz_status(rq_status s, const rq_err *err)
     return s;
 }
 
-/* Small pictures: a run is to see many inputs, not large ones. */
+/* Small pictures: a fuzzer is to see many inputs, not large ones. The driver takes larger ones.
+ */
 static inline rq_limits fuzz_limits(void)
 {
     rq_limits l = rq_limits_default();
     l.max_side = 4096;
-    l.max_pixels = 1 << 20;
+    l.max_pixels = fuzz_note_accepted != NULL ? 1 << 20 : 1 << 15;
     l.max_memory_bytes = (size_t)64 << 20;
     l.max_scans = 20;
     l.max_cpu_seconds = 0; /* what is accepted must not depend on the machine */
