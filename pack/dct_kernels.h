@@ -14,10 +14,6 @@
 #include "common/bytes.h"
 #include "pack/dct_format.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /* Escapes and signs, read on from plane to plane. */
 typedef struct rq_dct_stream {
     const uint8_t *escape[RQ_DCT_WIDTHS];
@@ -124,7 +120,4 @@ static inline uint64_t rq_dct_signs(const uint8_t *signs, size_t bit)
     return rq_get_le64(p) >> shift | (uint64_t)p[8] << 1 << (63 - shift);
 }
 
-#ifdef __cplusplus
-}
-#endif
 #endif
