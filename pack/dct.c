@@ -93,7 +93,8 @@ static rq_status read_dc(rq_dct *d, const rq_dct_component *c, rq_err *err)
     RQ_TRY(rq_grow((void **)&d->dc, &d->dc_cap, c->blocks + RQ_DCT_BATCH, sizeof *d->dc, err));
     if (!d->kernels->values(&c->dc, c->blocks, &d->stream, d->dc))
         return no_fit(err);
-    unsigned first = 0; /* sums are modulo 2^16 */
+    d->dc[c->blocks] = 0; /* the last row's dummy */
+    unsigned first = 0;   /* sums are modulo 2^16 */
     for (size_t y = 0; y < (size_t)c->blocks_y; y++) {
         int16_t *p = d->dc + y * row;
         unsigned sum = first;

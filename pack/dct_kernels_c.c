@@ -45,12 +45,13 @@ static bool read_values(const uint8_t *data, int width, size_t first, int n, rq_
 {
     const int cap = rq_dct_cap(width), per = 3 - width; /* 2^per values in a byte */
     const uint8_t *p = data + ((first << width) >> 3);
-    *nonzero = !all_zero(p, rq_dct_plane_bytes((size_t)n, width));
-    if (!*nonzero)
+    *nonzero = false;
+    if (all_zero(p, rq_dct_plane_bytes((size_t)n, width)))
         return true;
     for (int i = 0; i < n; i++) {
         int m = p[i >> per] >> ((i & ((1 << per) - 1)) << width) & cap;
         if (m != 0) {
+            *nonzero = true;
             if (m == cap &&
                 (m = rq_dct_escape(&s->escape[width], s->escape_end[width], width)) < 0)
                 return false;
