@@ -4,6 +4,7 @@
 // when asked, and masks lie on their pictures.
 #include "ingest_fixture.h"
 
+#include "augment/view.h"
 #include "common/cpu.h"
 #include "ingest/avif_encode.h"
 #include "ingest/jpeg_encode.h"
@@ -497,6 +498,66 @@ static void samples_become_files_again(void **state)
     rq_buf_free(&file);
 }
 
+/* ---- views ------------------------------------------------------------------------------- */
+
+/* Largest difference between the views that two pictures give by the same draws. */
+static int view_difference(const rq_image *a, const rq_image *b, const char *recipe_name)
+{
+    enum { SIDE = 224 };
+    rq_recipe recipe;
+    rq_view_maker *maker;
+    rq_err err = {0};
+    uint8_t *views[2] = {malloc(SIDE * SIDE * 3), malloc(SIDE * SIDE * 3)};
+    int most = 0;
+    assert_ok(rq_recipe_preset(&recipe, recipe_name, &err), &err);
+    recipe.p_mask = 0;
+    assert_ok(rq_view_maker_create(&maker, &recipe, rq_cpu_detect(), &err), &err);
+    for (int v = 0; v < rq_recipe_views(&recipe); v++) {
+        const rq_view_key key = {1, 2, 3, v};
+        rq_view_params p;
+        rq_view_draw(&p, &recipe, &key, a->width, a->height, false);
+        const int side = recipe.group[p.group].size;
+        assert_true(side <= SIDE);
+        assert_ok(rq_view_make(maker, a, NULL, &p, views[0], &err), &err);
+        assert_ok(rq_view_make(maker, b, NULL, &p, views[1], &err), &err);
+        if (p.solarize) // turns one level about its threshold into any number of them
+            continue;
+        for (int i = 0; i < side * side * 3; i++) {
+            const int d = abs(views[0][i] - views[1][i]);
+            most = d > most ? d : most;
+        }
+    }
+    rq_view_maker_destroy(&maker);
+    free(views[0]);
+    free(views[1]);
+    return most;
+}
+
+/* Views of exact planes are the same bytes; those of dct planes, which are within 1 level, are
+ * close: cropped alone within the 3 levels that the colour matrix can make of 1, and with the
+ * colours of training, which add, multiply and turn, within 6. */
+static void views_are_those_of_the_jpeg(void **state)
+{
+    scene *s = *state;
+    const jpeg_spec spec = {.width = 190,
+                            .height = 141,
+                            .pixels = JCS_RGB,
+                            .coded = JCS_YCbCr,
+                            .h = {2},
+                            .v = {2},
+                            .quality = 75};
+    fixture_jpeg(&s->file, &spec);
+    through(s, RQ_ENCODING_RAW, "x.jpg");
+    assert_int_equal(view_difference(&s->got, &s->source, "relicv2"), 0);
+    assert_int_equal(view_difference(&s->got, &s->source, "eval"), 0);
+    through(s, RQ_ENCODING_DCT, "x.jpg");
+    assert_int_equal(s->out.entry.encoding, RQ_ENCODING_DCT);
+    const int plain = view_difference(&s->got, &s->source, "eval");
+    assert_in_range(plain, 1, 3);
+    const int coloured = view_difference(&s->got, &s->source, "relicv2");
+    assert_in_range(coloured, 1, 6);
+}
+
 /* ---- masks ------------------------------------------------------------------------------- */
 
 /* The mask is white where x < w / 4 of a w x h picture. */
@@ -665,6 +726,7 @@ int main(void)
         T(qualities_map_to_quantizers),
         T(orientation_is_ignored_or_applied),
         T(samples_become_files_again),
+        T(views_are_those_of_the_jpeg),
         T(masks_are_carried_in_every_encoding),
         T(masks_are_turned_along),
         T(options_are_checked),
