@@ -5,6 +5,7 @@
 
 #include "common/bytes.h"
 #include "common/hash.h"
+#include "common/rng.h"
 
 #include <zstd.h>
 
@@ -243,6 +244,119 @@ static void end_frame_is_zeros(void **state)
     rq_frame_coder_fini(&c);
 }
 
+/* RFC 8878, 3.1.1.1: magic, descriptor, window unless single segment, content size. */
+static size_t header_bytes(const rq_buf *frame)
+{
+    static const size_t size_bytes[] = {0, 2, 4, 8};
+    const uint8_t d = frame->data[4];
+    const bool single = d >> 5 & 1;
+    const size_t window = single ? 0 : 1, small = single ? 1 : 0;
+    return 5 + window + (d >> 6 == 0 ? small : size_bytes[d >> 6]);
+}
+
+/* How many blocks a frame has (3.1.1.2). */
+static size_t count_blocks(const rq_buf *frame)
+{
+    size_t at = header_bytes(frame), n = 0;
+    for (bool last = false; !last; n++) {
+        const uint32_t h =
+            (uint32_t)(frame->data[at] | frame->data[at + 1] << 8 | frame->data[at + 2] << 16);
+        last = h & 1;
+        at += 3 + ((h >> 1 & 3) == 1 ? 1 : h >> 3);
+    }
+    assert_int_equal(at + 4, frame->size); // the checksum
+    return n;
+}
+
+static void blocks_end_where_the_image_says(void **state)
+{
+    enum { BYTES = 60000 };
+    rq_frame_coder c = {0};
+    rq_buf frame = {0}, plain = {0};
+    rq_index_entry e = {.label = 3, .width = 1, .height = 1, .encoding = RQ_ENCODING_DCT},
+                   e2 = e;
+    uint8_t *image = malloc(BYTES);
+    rq_rng r = rq_rng_make(1, 2, 3, 4, 5);
+    assert_non_null(image);
+    for (size_t i = 0; i < BYTES; i++) // noise of 5 bits, then of other 5 bits
+        image[i] = (uint8_t)(rq_rng_below(&r, 32) + (i < BYTES / 2 ? 0 : 100));
+    const uint32_t splits[] = {100, BYTES / 2};
+    rq_members m = {.key = "k",
+                    .image = image,
+                    .image_bytes = BYTES,
+                    .image_splits = splits,
+                    .n_image_splits = 2,
+                    .meta = "{}",
+                    .meta_bytes = 2},
+               back;
+    assert_int_equal(rq_frame_encode(&c, 1, &m, &e, &frame, NULL), RQ_OK);
+    assert_int_equal(count_blocks(&frame), 3);
+    m.n_image_splits = 0;
+    assert_int_equal(rq_frame_encode(&c, 1, &m, &e2, &plain, NULL), RQ_OK);
+    assert_int_equal(count_blocks(&plain), 1);
+    assert_true(frame.size < plain.size);
+    for (int trust = 0; trust < 2; trust++) {
+        c.trust_hash = trust;
+        assert_int_equal(rq_frame_decode(&c, frame.data, &e, &back, NULL), RQ_OK);
+        assert_int_equal(back.image_bytes, BYTES);
+        assert_memory_equal(back.image, image, BYTES);
+        assert_int_equal(back.n_image_splits, 0);
+    }
+    // Splits that are none.
+    const uint32_t wrong[][2] = {{5, 5}, {6, 5}, {5, BYTES + 4096}};
+    m.n_image_splits = 2;
+    for (int i = 0; i < 3; i++) {
+        m.image_splits = wrong[i];
+        assert_int_equal(rq_frame_encode(&c, 1, &m, &e, &frame, NULL), RQ_INTERNAL);
+    }
+    free(image);
+    rq_buf_free(&frame);
+    rq_buf_free(&plain);
+    rq_frame_coder_fini(&c);
+}
+
+// A frame whose zstd checksum alone is wrong: refused, unless the hash is trusted.
+static void zstd_checksum_is_checked_unless_the_hash_is_trusted(void **state)
+{
+    rq_frame_coder c = {0};
+    rq_buf frame = {0};
+    rq_index_entry e;
+    rq_members m;
+    fixture_frame(5, &e, &frame);
+    frame.data[frame.size - 1] ^= 1;
+    assert_int_equal(rq_frame_decode(&c, frame.data, &e, &m, NULL), RQ_BAD_CHECKSUM);
+    e.hash = rq_xxh3(frame.data, frame.size);
+    assert_int_equal(rq_frame_decode(&c, frame.data, &e, &m, NULL), RQ_BAD_FORMAT);
+    c.trust_hash = true;
+    assert_int_equal(rq_frame_decode(&c, frame.data, &e, &m, NULL), RQ_OK);
+    c.trust_hash = false;
+    assert_int_equal(rq_frame_decode(&c, frame.data, &e, &m, NULL), RQ_BAD_FORMAT);
+    rq_buf_free(&frame);
+    rq_frame_coder_fini(&c);
+}
+
+static void pictures_are_of_their_encoding(void **state)
+{
+    static const struct {
+        rq_encoding encoding;
+        const char *begins;
+    } known[] = {{RQ_ENCODING_JPEG, "\xff\xd8\xff\xe0"},
+                 {RQ_ENCODING_DCT, "RQD1"},
+                 {RQ_ENCODING_AVIF, "\0\0\0\x1c"
+                                    "ftypavif\0\0\0\0avifmif1miaf"},
+                 {RQ_ENCODING_PPM, "P6\n1 1\n255\n"},
+                 {RQ_ENCODING_RAW, "RQPL"}};
+    for (int i = 0; i < 5; i++) {
+        uint8_t image[64] = {0};
+        memcpy(image, known[i].begins, i == 2 ? 28 : strlen(known[i].begins));
+        for (int k = 0; k < 5; k++)
+            assert_int_equal(rq_frame_check_codec(known[k].encoding, image, sizeof image, NULL),
+                             i == k ? RQ_OK : RQ_BAD_FORMAT);
+        assert_int_equal(rq_frame_check_codec(known[i].encoding, image, 1, NULL),
+                         RQ_BAD_FORMAT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +369,9 @@ int main(void)
         cmocka_unit_test(frames_we_do_not_write_are_refused),
         cmocka_unit_test(huge_window_is_refused),
         cmocka_unit_test(end_frame_is_zeros),
+        cmocka_unit_test(blocks_end_where_the_image_says),
+        cmocka_unit_test(zstd_checksum_is_checked_unless_the_hash_is_trusted),
+        cmocka_unit_test(pictures_are_of_their_encoding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

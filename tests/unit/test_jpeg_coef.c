@@ -271,13 +271,14 @@ static void test_limits(void **state)
     rq_jpeg_coder_destroy(&j);
     tight = f->limits;
     tight.max_memory_bytes = 1000;
-    f->a = (rq_jpeg_coefs){.width = 65535, .height = 65535, .components = 1};
-    f->a.component[0].h = f->a.component[0].v = 1;
-    assert_status(rq_jpeg_coefs_shape(&f->a, &tight, NULL), RQ_LIMIT);
-    assert_status(rq_jpeg_coefs_shape(&f->a, &f->limits, NULL), RQ_LIMIT);
-    f->a.width = 65536;
-    f->a.height = 1;
-    assert_status(rq_jpeg_coefs_shape(&f->a, &f->limits, NULL), RQ_LIMIT);
+    rq_jpeg_coefs c = {.width = 65535, .height = 65535, .components = 1};
+    c.component[0].h = c.component[0].v = 1;
+    assert_status(rq_jpeg_coefs_shape(&c, &tight, NULL), RQ_LIMIT);
+    assert_status(rq_jpeg_coefs_shape(&c, &f->limits, NULL), RQ_LIMIT);
+    c.width = 65536;
+    c.height = 1;
+    assert_status(rq_jpeg_coefs_shape(&c, &f->limits, NULL), RQ_LIMIT);
+    assert_null(c.storage);
 }
 
 static void test_coefficients_too_large_to_write(void **state)
