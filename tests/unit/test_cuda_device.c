@@ -111,9 +111,35 @@ static void a_batch_too_large_names_one_that_fits(void **state)
     rq_model_destroy(&m);
 }
 
+/* The kernels are linked in, and their launches are checked. */
+static void a_launch_without_a_gpu_is_an_error(void **state)
+{
+    const rq_bn_shape shape = {
+        .groups = 4, .rows = 1000, .channels = 64, .type = RQ_DTYPE_BF16};
+    const rq_bn_shape odd = {.groups = 1, .rows = 10, .channels = 12, .type = RQ_DTYPE_F32};
+    const rq_bn_forward a = {.x = NULL};
+    const rq_gpu_stream s = {NULL};
+    rq_cuda_probe probe;
+    rq_err err = {0};
+    float x[4] = {0}, y[4];
+
+    assert_true(rq_cuda_bn_scratch(&shape) >= 7 * 4 * 64 * sizeof(float));
+    assert_status(rq_cuda_bn_forward(s, &odd, &a, NULL, &err), RQ_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "12 channels"));
+    rq_err_clear(&err);
+    rq_cuda_look(&probe);
+    if (probe.devices > 0)
+        skip();
+    assert_status(rq_cuda_convert(s, y, RQ_DTYPE_F32, x, RQ_DTYPE_F32, 4, &err), RQ_DEVICE);
+    assert_non_null(strstr(err.text, "the kernel for a conversion was refused"));
+    rq_err_clear(&err);
+    assert_status(rq_cuda_bn_eval(s, &shape, &a, x, &err), RQ_DEVICE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_launch_without_a_gpu_is_an_error),
         cmocka_unit_test(every_lack_is_a_sentence),
         cmocka_unit_test(looking_changes_nothing),
         cmocka_unit_test(the_registry_forwards_it),

@@ -25,12 +25,13 @@ first_dir = $(patsubst %/,%,$(dir $(firstword $(wildcard $(1)))))
 CUDNN_LIB := $(call first_dir,$(CUDNN_ROOT)/lib64/libcudnn.so.9 $(CUDNN_ROOT)/lib/libcudnn.so.9)
 CUDA_LIB  := $(call first_dir,$(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/lib/libcudart_static.a)
 
-# No contraction to FMA here either: the kernels compute what the CPU computes.
+# What ptxas says of registers and spills stays beside the object, for a test to read. No
+# contraction to FMA here either: the kernels compute what the CPU computes.
 NVCCFLAGS    ?= -O3 -lineinfo
 CUDA_GENCODE := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a)$(comma)code=sm_$(a)) \
                 -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
-RQ_NVCCFLAGS := -std=c++17 -fmad=false -I. -Werror all-warnings \
-                -Xcompiler -fPIE,-fno-exceptions,-fno-rtti,-Wall,-Wextra,-Wno-unused-parameter
+RQ_NVCCFLAGS := -std=c++17 -Xptxas -v -fmad=false -I. -Werror all-warnings \
+                -Xcompiler -fPIE,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics,-Wall,-Wextra,-Wno-unused-parameter
 
 RQ_DEFS          += -DRQ_HAVE_CUDA
 RQ_CUDA_CPPFLAGS := $(foreach d,$(sort $(CUDNN_ROOT) $(CUDA_HOME)),-isystem $(d)/include)
@@ -48,7 +49,8 @@ $(O)/tests/gpu_%: $(O)/tests/gpu/gpu_%.o $(foreach r,train augment pack ingest c
 $(O)/%.o: %.cu
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  NVCC $<")
-	$(Q)$(NVCC) -ccbin $(NVCC_CCBIN) $(NVCCFLAGS) $(RQ_NVCCFLAGS) $(CUDA_GENCODE) -MMD -MP -c -o $@ $<
+	$(Q)$(NVCC) -ccbin $(NVCC_CCBIN) $(NVCCFLAGS) $(RQ_NVCCFLAGS) $(CUDA_GENCODE) -MMD -MP -c -o $@ $< \
+	  >$(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas); false; }
 endif
 
 .PHONY: gpu-plan

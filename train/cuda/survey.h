@@ -8,15 +8,12 @@
 #define RQ_TRAIN_CUDA_SURVEY_H
 
 #include "train/cuda/convplan.h"
+#include "train/cuda/kernels.h"
 #include "train/graph.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Channels of the normalised image on a GPU: red, green, blue and zeros. cuDNN's kernels read
- * whole vectors of 16 bytes. */
-enum { RQ_CUDA_IMAGE_CHANNELS = 8 };
 
 /* One pass of one shape of convolution. */
 typedef struct rq_conv_use {
