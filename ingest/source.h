@@ -6,9 +6,15 @@
  * value. The place in that order is the sample id. Then the data are read in one pass, in the
  * order in which the source stores them. Nothing is unpacked to disk and no file is created.
  *
- * Layouts found by looking: a folder of class folders; a folder of images (no labels); a tar of
- * per-class tars (the official ImageNet train archive); a tar of class folders; a tar of
- * images.
+ * The layout is found by looking: folders of class folders, flat folders, archives of either,
+ * tars of per-class tars and folders of them, Kaggle's and Hugging Face's ImageNet, WebDataset
+ * shards, list files. Where a source holds several splits, one has to be asked for; where
+ * labels stand in a file of their own (ImageNet's val set), the file is named or found beside
+ * it. Two readings of one source, or a label that is missing, are an error that says so:
+ * nothing is guessed.
+ *
+ * Label numbers are places among the sorted class names, so that train and val agree. Labels
+ * that a WebDataset, list or label file gives as integers keep their value.
  *
  *     rq_source_open(&src, &path, 1, &opts, &err);
  *     while ((s = rq_source_next(src, &rec, &err)) == RQ_OK) use(&rec);
@@ -101,11 +107,15 @@ typedef struct rq_record {
     char reason[256];
 } rq_record;
 
-/* Walks `n` paths that together form one dataset. An empty class folder is a warning in the log
- * and keeps its label; no image at all is NOT_FOUND with what was looked for. Hidden files, and
- * files that are clearly no image (by extension: txt, xml, csv, md, json, ...) are passed over
- * and counted; everything else is an entry and gets a verdict later. Links and devices inside
- * archives are passed over and counted. */
+/* Walks `n` paths that together form one dataset. A class without images is a warning in the
+ * log and keeps its label; no image at all is NOT_FOUND with what was looked for. Hidden files,
+ * and files that are clearly no image (by extension: txt, xml, csv, md, json, ...) are passed
+ * over and counted; everything else is an entry and gets a verdict later. Links and devices
+ * inside archives are passed over and counted. What was found is a line in the log at INFO.
+ *
+ * INVALID_ARG says which option is missing: --split, --labels or --layout. TRUNCATED: an
+ * archive ends early, unless opts.allow_truncated. LIMIT: entries, names, or an archive that
+ * swells to more than 200 times its size. */
 RQ_NODISCARD rq_status rq_source_open(rq_source **out, const char *const *paths, size_t n,
                                       const rq_source_opts *opts, rq_err *err);
 void rq_source_close(rq_source **src);
