@@ -90,7 +90,8 @@ static rq_status no_fit(rq_err *err)
 static rq_status read_dc(rq_dct *d, const rq_dct_component *c, rq_err *err)
 {
     const size_t row = (size_t)c->blocks_x;
-    RQ_TRY(rq_grow((void **)&d->dc, &d->dc_cap, c->blocks + RQ_DCT_BATCH, sizeof *d->dc, err));
+    RQ_TRY(
+        rq_grow((void **)&d->dc, &d->dc_cap, c->blocks + 2 * RQ_DCT_BATCH, sizeof *d->dc, err));
     if (!d->kernels->values(&c->dc, c->blocks, &d->stream, d->dc))
         return no_fit(err);
     d->dc[c->blocks] = 0; /* the last row's dummy */
@@ -112,28 +113,31 @@ static rq_status read_dc(rq_dct *d, const rq_dct_component *c, rq_err *err)
 static rq_status sort_units(rq_dct *d, const rq_dct_component *c, size_t row_step,
                             size_t unit_step, size_t start[RQ_DCT_MAX_CLASSES], rq_err *err)
 {
-    size_t next[16] = {0}, blocks = 0; /* next: unit */
+    static const uint8_t all_class_0[RQ_DCT_MAX_SIDE / 16 + 16];
+    rq_dct_order o = {.map = c->map, .classes = c->classes};
+    size_t blocks = 0;
     for (int t = 0; t < c->classes; t++) {
         start[t] = blocks;
-        next[t] = blocks / RQ_DCT_UNIT;
+        o.next[t] = blocks / RQ_DCT_UNIT;
         blocks += rq_round_up(c->class_units[t] * RQ_DCT_UNIT, RQ_DCT_BATCH);
     }
-    RQ_TRY(rq_grow((void **)&d->sorted_dc, &d->sorted_cap, blocks + RQ_DCT_BATCH,
-                   sizeof *d->sorted_dc, err));
+    RQ_TRY(rq_grow((void **)&d->sorted_dc, &d->sorted_cap, blocks, sizeof *d->sorted_dc, err));
     RQ_TRY(rq_grow((void **)&d->place, &d->place_cap, blocks / RQ_DCT_UNIT, sizeof *d->place,
                    err));
-    size_t u = 0;
+    o.dc = d->sorted_dc;
+    o.places = d->place;
     for (size_t y = 0; y < (size_t)c->blocks_y; y++) {
-        const int16_t *dc = d->dc + y * (size_t)c->blocks_x;
-        const size_t row = y * row_step;
-        for (size_t x = 0; x < (size_t)c->units_x; x++, u++) {
-            const int t = c->map == NULL ? 0 : c->map[u / 2] >> (u % 2 * 4) & 15;
-            const size_t at = next[t]++;
-            /* The second half of a row's last unit may be the next row's: it is a dummy. */
-            memcpy(d->sorted_dc + RQ_DCT_UNIT * at, dc + RQ_DCT_UNIT * x,
-                   RQ_DCT_UNIT * sizeof *dc);
-            d->place[at] = (uint32_t)(row + x * unit_step);
+        /* The second half of a row's last unit may be the next row's: it is a dummy. */
+        rq_dct_row row = {.first = y * (size_t)c->units_x,
+                          .units = (size_t)c->units_x,
+                          .dc = d->dc + y * (size_t)c->blocks_x,
+                          .place = (uint32_t)(y * row_step),
+                          .step = (uint32_t)unit_step};
+        if (c->map == NULL) {
+            o.map = all_class_0;
+            row.first = 0;
         }
+        d->kernels->sort(&o, &row);
     }
     return RQ_OK;
 }

@@ -312,6 +312,7 @@ static void transform_avx2(const rq_dct_batch *b, const rq_dct_factors *f,
     }
 }
 
-const rq_dct_kernels rq_dct_kernels_avx2 = {values_avx2, batch_avx2, transform_avx2};
+const rq_dct_kernels rq_dct_kernels_avx2 = {rq_dct_sort_c, values_avx2, batch_avx2,
+                                            transform_avx2};
 
 #endif

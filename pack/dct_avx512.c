@@ -13,6 +13,46 @@
 
 enum { HALF = RQ_DCT_BATCH / 2 };
 
+/* ---- order ------------------------------------------------------------------------------- */
+
+/* Classes of 16 units, one in a byte. */
+static inline __m128i load_classes(const uint8_t *map, size_t unit)
+{
+    const uint8_t *p = map + unit / 2;
+    const uint64_t half_bytes = 0x0f0f0f0f0f0f0f0f;
+    uint64_t w = rq_get_le64(p);
+    if (unit % 2 != 0)
+        w = w >> 4 | (uint64_t)p[8] << 60;
+    return _mm_set_epi64x((int64_t)_pdep_u64(w >> 32, half_bytes),
+                          (int64_t)_pdep_u64(w, half_bytes));
+}
+
+static void sort_avx512(rq_dct_order *o, const rq_dct_row *r)
+{
+    const __m512i count =
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i steps = _mm512_mullo_epi32(count, _mm512_set1_epi32((int)r->step));
+    for (size_t x = 0; x < r->units; x += 16) {
+        const size_t left = r->units - x;
+        const unsigned live = left < 16 ? (1u << left) - 1 : 0xffff;
+        const __m128i classes = load_classes(o->map, r->first + x);
+        const __m512i dc = _mm512_loadu_si512(r->dc + RQ_DCT_UNIT * x);
+        const __m512i places =
+            _mm512_add_epi32(steps, _mm512_set1_epi32((int)(r->place + (uint32_t)x * r->step)));
+        for (int t = 0; t < o->classes; t++) {
+            const unsigned of_class =
+                _mm_mask_cmpeq_epi8_mask((__mmask16)live, classes, _mm_set1_epi8((char)t));
+            const int n = __builtin_popcount(of_class);
+            const __mmask16 front = (__mmask16)((1u << n) - 1), m = (__mmask16)of_class;
+            _mm512_mask_storeu_epi32(o->dc + RQ_DCT_UNIT * o->next[t], front,
+                                     _mm512_maskz_compress_epi32(m, dc));
+            _mm512_mask_storeu_epi32(o->places + o->next[t], front,
+                                     _mm512_maskz_compress_epi32(m, places));
+            o->next[t] += (size_t)n;
+        }
+    }
+}
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
 /* 64 symbols of a plane, one in a byte. */
@@ -344,6 +384,7 @@ static void transform_avx512(const rq_dct_batch *b, const rq_dct_factors *f,
     }
 }
 
-const rq_dct_kernels rq_dct_kernels_avx512 = {values_avx512, batch_avx512, transform_avx512};
+const rq_dct_kernels rq_dct_kernels_avx512 = {sort_avx512, values_avx512, batch_avx512,
+                                              transform_avx512};
 
 #endif

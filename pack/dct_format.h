@@ -22,9 +22,10 @@ enum {
     RQ_DCT_TRAILER_BYTES = 576, /* zeros, so that vector reads stay inside the payload */
     RQ_DCT_MAX_CLASSES = 8,
     RQ_DCT_MAX_GROUPS = 64,
-    RQ_DCT_WIDTHS = 4,          /* 1, 2, 4 and 8 bits: width code 0..3 */
-    RQ_DCT_UNIT = 2,            /* blocks */
-    RQ_DCT_BATCH = 64,          /* blocks that are coded and transformed together */
+    RQ_DCT_WIDTHS = 4, /* 1, 2, 4 and 8 bits: width code 0..3 */
+    RQ_DCT_UNIT = 2,   /* blocks */
+    RQ_DCT_BATCH = 64, /* blocks that are coded and transformed together */
+    RQ_DCT_MAX_SIDE = 65535,
     RQ_DCT_MAX_MAGNITUDE = 2047 /* of a coefficient or a difference of DC */
 };
 

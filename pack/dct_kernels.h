@@ -57,7 +57,27 @@ typedef struct rq_dct_target {
     int units; /* 1..32 */
 } rq_dct_target;
 
+/* DC and places of the units, class by class. */
+typedef struct rq_dct_order {
+    const uint8_t
+        *map; /* classes of all units, two in a byte; 9 bytes behind it are readable */
+    int classes;
+    size_t next[16];  /* of each class: where its next unit goes */
+    int16_t *dc;      /* two for each unit */
+    uint32_t *places; /* one for each unit */
+} rq_dct_order;
+
+/* Units of a row, for rq_dct_kernels.sort. */
+typedef struct rq_dct_row {
+    size_t first; /* unit, counted from the component's first */
+    size_t units;
+    const int16_t *dc;    /* of the row's blocks; readable for 64 values behind the last unit */
+    uint32_t place, step; /* of the first unit, and from unit to unit */
+} rq_dct_row;
+
 typedef struct rq_dct_kernels {
+    /* Puts a row's units behind those that their classes have so far. */
+    void (*sort)(rq_dct_order *o, const rq_dct_row *r);
     /* n signed values of a plane into out, which has room for n rounded up to 64. False when
      * the stream runs out of escapes, an escape is out of range, or signs ran out. */
     bool (*values)(const rq_dct_plane *p, size_t n, rq_dct_stream *s, int16_t *out);
@@ -75,6 +95,9 @@ const rq_dct_kernels *rq_dct_kernels_get(unsigned cpu_flags);
 extern const rq_dct_kernels rq_dct_kernels_c;
 extern const rq_dct_kernels rq_dct_kernels_avx2;
 extern const rq_dct_kernels rq_dct_kernels_avx512;
+
+/* Member of rq_dct_kernels_c, for versions that have none of their own. */
+void rq_dct_sort_c(rq_dct_order *o, const rq_dct_row *r);
 
 /* ---- shared by the versions -------------------------------------------------------------- */
 

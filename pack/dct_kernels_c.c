@@ -28,6 +28,19 @@ void rq_dct_factors_set(rq_dct_factors *f, const uint16_t quant[64])
     }
 }
 
+/* ---- order ------------------------------------------------------------------------------- */
+
+void rq_dct_sort_c(rq_dct_order *o, const rq_dct_row *r)
+{
+    for (size_t x = 0; x < r->units; x++) {
+        const size_t u = r->first + x;
+        const int t = o->map[u / 2] >> (u % 2 * 4) & 15;
+        const size_t at = o->next[t]++;
+        memcpy(o->dc + RQ_DCT_UNIT * at, r->dc + RQ_DCT_UNIT * x, RQ_DCT_UNIT * sizeof *o->dc);
+        o->places[at] = r->place + (uint32_t)x * r->step;
+    }
+}
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
 static bool all_zero(const uint8_t *p, size_t n)
@@ -217,7 +230,7 @@ static void transform_c(const rq_dct_batch *b, const rq_dct_factors *f, const rq
         store_unit(t, u, (const int16_t(*)[RQ_DCT_BATCH])w);
 }
 
-const rq_dct_kernels rq_dct_kernels_c = {values_c, batch_c, transform_c};
+const rq_dct_kernels rq_dct_kernels_c = {rq_dct_sort_c, values_c, batch_c, transform_c};
 
 const rq_dct_kernels *rq_dct_kernels_get(unsigned cpu_flags)
 {
