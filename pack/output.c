@@ -27,13 +27,18 @@ struct rq_output {
 
 /* ---- what stands there ------------------------------------------------------------------- */
 
-static rq_status draft_path(const rq_output *o, size_t number, bool final, char **path,
+// Name of a shard, as a draft or final.
+static void shard_name(const rq_output *o, size_t number, bool final, char *file, size_t bytes)
+{
+    snprintf(file, bytes, "%s-%06zu%s", o->folder.prefix, number,
+             final ? RQ_SHARD_SUFFIX : RQ_DRAFT_SUFFIX);
+}
+
+static rq_status shard_path(const rq_output *o, size_t number, bool final, char **path,
                             rq_err *err)
 {
     char file[RQ_MAX_FILE_BYTES + 8];
-    rq_shard_file_name(file, sizeof file, o->folder.prefix, number);
-    if (!final)
-        strcat(file, RQ_DRAFT_SUFFIX + sizeof RQ_SHARD_SUFFIX - 1);
+    shard_name(o, number, final, file, sizeof file);
     *path = rq_path_join(o->folder.path, file);
     return *path ? RQ_OK : rq_fail(err, RQ_OOM, "out of memory for a shard's name");
 }
@@ -139,7 +144,7 @@ static rq_status find_shard(const rq_output *o, size_t number, const rq_build_po
     for (int final = 0; final <= 1 && !*found; final++) {
         rq_err inner = {0};
         char *path;
-        RQ_TRY(draft_path(o, number, final, &path, err));
+        RQ_TRY(shard_path(o, number, final, &path, err));
         const rq_status st = rq_shard_check(path, &p->shard, true, o->plan.cancel, &inner);
         rq_free(path);
         if (st == RQ_OOM || st == RQ_CANCELLED)
@@ -224,7 +229,7 @@ static rq_status begin_shard(rq_output *o, rq_err *err)
     if (o->shards == RQ_MAX_SHARDS)
         return rq_fail(err, RQ_LIMIT, "more than %d shards; choose a larger --shard-size",
                        RQ_MAX_SHARDS);
-    RQ_TRY(draft_path(o, o->shards, false, &path, err));
+    RQ_TRY(shard_path(o, o->shards, false, &path, err));
     const rq_status st = rq_shard_writer_create(&o->shard, path, err);
     rq_free(path);
     return st;
@@ -263,14 +268,14 @@ rq_status rq_output_mark(rq_output *o, uint64_t records, uint64_t seen_bytes,
 
 static rq_status fill_manifest(rq_output *o, rq_manifest *m, rq_err *err)
 {
-    char file[RQ_MAX_FILE_BYTES];
+    char file[RQ_MAX_FILE_BYTES + 8];
     m->name = rq_strdup(o->plan.name);
     m->part = o->plan.part;
     if (!m->name)
         return rq_fail(err, RQ_OOM, "out of memory for the manifest");
     RQ_TRY(rq_settings_copy(&m->settings, o->plan.settings, err));
     for (size_t i = 0; i < o->shards; i++) {
-        rq_shard_file_name(file, sizeof file, o->folder.prefix, i);
+        shard_name(o, i, true, file, sizeof file);
         RQ_TRY(rq_manifest_add_shard(m, file, &rq_journal_point(o->journal, i)->shard, err));
     }
     return RQ_OK;
@@ -279,10 +284,9 @@ static rq_status fill_manifest(rq_output *o, rq_manifest *m, rq_err *err)
 static rq_status rename_shards(rq_output *o, rq_err *err)
 {
     for (size_t i = 0; i < o->shards; i++) {
-        char final[RQ_MAX_FILE_BYTES], draft[RQ_MAX_FILE_BYTES + 8];
-        rq_shard_file_name(final, sizeof final, o->folder.prefix, i);
-        snprintf(draft, sizeof draft, "%.*s%s", (int)(strlen(final) - strlen(RQ_SHARD_SUFFIX)),
-                 final, RQ_DRAFT_SUFFIX);
+        char final[RQ_MAX_FILE_BYTES + 8], draft[RQ_MAX_FILE_BYTES + 8];
+        shard_name(o, i, true, final, sizeof final);
+        shard_name(o, i, false, draft, sizeof draft);
         // A run that died here has renamed some already.
         if (rq_folder_has(&o->folder, draft))
             RQ_TRY(rq_folder_rename(&o->folder, draft, final, err));
