@@ -55,3 +55,45 @@ rq-pack build src -o D3 --encode ppm --shard-size 100 --name tiny --json >out.js
 grep -q '"shards": 3' out.json || fail "build --json: $(cat out.json)"
 rq-pack build src -o D3 --encode ppm --force >/dev/null
 [ "$(ls D3/*.tar.zst)" = D3/data-000000.tar.zst ] || fail "--force left old shards: $(ls D3)"
+
+# In parts, at the same time, into one folder; then joined.
+for i in 1 2; do rq-pack build src -o P --encode ppm --masks masks --part $i/2 -q >/dev/null & done
+wait
+rq-pack merge P >out.txt || fail "merge: $(cat out.txt)"
+grep -q "^2 parts -> 'P': 3 images, 3 classes, 2 shards" out.txt || fail "merge: $(cat out.txt)"
+rq-pack verify P --deep >/dev/null 2>&1 || fail "merged"
+rq-pack merge P --json >out.json 2>/dev/null
+grep -q '"was_complete": true' out.json || fail "merged twice: $(cat out.json)"
+cmp D/ingest-report.jsonl P/ingest-report.jsonl || fail "the merged report differs"
+[ "$(rq-pack ls P | cut -c1-60)" = "$(rq-pack ls D | cut -c1-60)" ] || fail "other samples than in one piece"
+rm P/data-p001of002*
+code=0
+rq-pack merge P 2>err.txt || code=$?
+[ $code = 3 ] && grep -q 'missing: 1;' err.txt || fail "a missing part: $code, $(cat err.txt)"
+
+# A lost manifest and a lost tail come back whole; a damaged frame costs its sample, exit code 1.
+cp -r D R
+rm R/dataset.json
+truncate -s -70 R/data-000000.tar.zst
+rq-pack repair R >out.txt 2>err.txt || fail "repair: $(cat err.txt)"
+grep -q '3 samples kept, nothing lost; 1 of 1 shards rebuilt, dataset.json written' out.txt || fail "repair: $(cat out.txt)"
+cmp R/data-000000.tar.zst D/data-000000.tar.zst || fail "the repaired shard differs"
+printf Z | dd of=R/data-000000.tar.zst bs=1 seek=40 conv=notrunc 2>/dev/null
+code=0
+rq-pack repair R --json >out.json 2>err.txt || code=$?
+[ $code = 1 ] || fail "repair of a damaged frame ended with $code"
+grep -q '"intact": false, "samples": 2, "lost": 1, "lost_known": true' out.json || fail "$(cat out.json)"
+grep -q 'sample 0' err.txt || fail "the lost sample is not named: $(cat err.txt)"
+rq-pack verify R --deep >/dev/null 2>&1 || fail "repaired"
+rq-pack cat 'R#0' >cat.ppm
+cmp cat.ppm src/ant/two.ppm || fail "the samples that were kept"
+rq-pack repair R | grep -q 'intact; nothing was changed' || fail "nothing to repair"
+
+# dct and raw come out as files that everybody reads.
+for encoding in dct raw; do
+    rq-pack build src -o E --encode $encoding --force -q >/dev/null 2>&1
+    rq-pack cat 'E#1' >out.img
+    head -c 4 out.img | grep -q PNG || fail "cat of $encoding: $(head -c 20 out.img)"
+    rq-pack cat 'E#1' --stored | cmp -s - out.img && fail "--stored is no different for $encoding"
+done
+exit 0
