@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Speed and size of `dct` against the JPEG files it is made from: bench_dct FOLDER [LIMIT].
+// Speed and size of `dct` against the JPEG files it is made from: bench_dct FOLDER [IMAGES].
 //
 // Times are CPU time of this thread, the ways of decoding one after the other for each image,
 // medians over rounds and then means over images. libjpeg-turbo's side is what a loader would
@@ -19,7 +19,7 @@
 #define ZSTD_STATIC_LINKING_ONLY /* to leave the content's checksum out, as readers do */
 #include <zstd.h>
 
-enum { ROUNDS = 7, LEVELS = 7, CPUS = 3 };
+enum { ROUNDS = 7, LEVELS = 7, CPUS = 3, GROUP = 16 };
 
 static const int levels[LEVELS] = {1, 3, 6, 9, 12, 15, 19};
 static const unsigned cpu_masks[CPUS] = {0, RQ_CPU_AVX2, RQ_CPU_AVX2 | RQ_CPU_AVX512};
@@ -85,26 +85,35 @@ static void list_folder(files *f, const char *folder)
     closedir(dir);
 }
 
-/* ---- one image --------------------------------------------------------------------------- */
+/* ---- measuring --------------------------------------------------------------------------- */
+
+/* An image, coded both ways. */
+typedef struct item {
+    rq_buf jpeg, frame;
+    size_t payload_bytes;
+    double turbo[ROUNDS], whole[CPUS][ROUNDS], unpacking[CPUS][ROUNDS];
+} item;
 
 typedef struct totals {
     size_t images, kept; /* kept: as JPEG, because dct cannot hold them */
-    double jpeg_bytes, payload_bytes;
-    double jpeg_frames, dct_frames[LEVELS];
+    double jpeg_bytes, payload_bytes, jpeg_frames, dct_frames[LEVELS];
     double turbo, whole[CPUS], unpacking[CPUS], encode, compress[LEVELS];
 } totals;
 
 typedef struct bench {
+    int usable; /* CPU levels */
     rq_dct *dct[CPUS];
     rq_decoder *decoder;
     rq_frame_coder coder;
     rq_image image;
-    rq_buf payload, frame, plain;
+    rq_buf payload, plain;
+    item group[GROUP];
+    size_t n; /* in the group */
     totals sum;
 } bench;
 
 static size_t encode_frame(bench *b, int level, rq_encoding encoding, const rq_buf *image,
-                           const rq_dct *splits)
+                           const rq_dct *splits, rq_buf *frame)
 {
     rq_err err = {0};
     rq_index_entry e = {.encoding = (uint8_t)encoding, .label = 7, .width = 1, .height = 1};
@@ -115,75 +124,86 @@ static size_t encode_frame(bench *b, int level, rq_encoding encoding, const rq_b
                     .meta_bytes = 2};
     if (splits != NULL)
         m.image_splits = rq_dct_splits(splits, &m.n_image_splits);
-    check(rq_frame_encode(&b->coder, level, &m, &e, &b->frame, &err), &err);
-    return b->frame.size;
+    check(rq_frame_encode(&b->coder, level, &m, &e, frame, &err), &err);
+    return frame->size;
 }
 
-/* A sample's way from its frame to planes; *unpacking is the part behind zstd. */
-static double decode_frame(bench *b, rq_dct *d, size_t room, double *unpacking)
+static void time_turbo(bench *b, item *x, int round)
 {
     rq_err err = {0};
     const double start = now_ms();
-    const size_t n =
-        ZSTD_decompressDCtx(b->coder.dctx, b->plain.data, room, b->frame.data, b->frame.size);
-    const double middle = now_ms();
-    check(ZSTD_isError(n)
-              ? RQ_INTERNAL
-              : rq_dct_decode(d, b->plain.data + 512, b->payload.size, &b->image, &err),
+    check(rq_decode(b->decoder, x->jpeg.data, x->jpeg.size, false, &b->image, NULL, &err),
           &err);
-    const double end = now_ms();
-    *unpacking = end - middle;
-    return end - start;
+    x->turbo[round] = now_ms() - start;
 }
 
-static void measure_times(bench *b, const rq_buf *jpeg, int usable)
+/* A sample's way from its frame to planes, as readers go it. */
+static void time_dct(bench *b, item *x, int cpu, int round)
 {
     rq_err err = {0};
-    double turbo[ROUNDS], whole[CPUS][ROUNDS], unpacking[CPUS][ROUNDS];
-    const size_t room = rq_round_up(b->payload.size + 4096, 512);
+    const size_t room = rq_round_up(x->payload_bytes + 4096, 512);
     check(rq_buf_reserve(&b->plain, room, &err), &err);
     ZSTD_DCtx_setParameter(b->coder.dctx, ZSTD_d_forceIgnoreChecksum, ZSTD_d_ignoreChecksum);
-    for (int r = 0; r < ROUNDS; r++) {
-        const double start = now_ms();
-        check(rq_decode(b->decoder, jpeg->data, jpeg->size, false, &b->image, NULL, &err),
-              &err);
-        turbo[r] = now_ms() - start;
-        for (int c = usable - 1; c >= 0; c--)
-            whole[c][r] = decode_frame(b, b->dct[c], room, &unpacking[c][r]);
-    }
-    b->sum.turbo += median(turbo, ROUNDS);
-    for (int c = 0; c < usable; c++) {
-        b->sum.whole[c] += median(whole[c], ROUNDS);
-        b->sum.unpacking[c] += median(unpacking[c], ROUNDS);
-    }
+    const double start = now_ms();
+    const size_t n =
+        ZSTD_decompressDCtx(b->coder.dctx, b->plain.data, room, x->frame.data, x->frame.size);
+    const double middle = now_ms();
+    check(ZSTD_isError(n) ? RQ_INTERNAL
+                          : rq_dct_decode(b->dct[cpu], b->plain.data + 512, x->payload_bytes,
+                                          &b->image, &err),
+          &err);
+    const double end = now_ms();
+    x->whole[cpu][round] = end - start;
+    x->unpacking[cpu][round] = end - middle;
 }
 
-static void measure(bench *b, const char *path, int usable)
+static void measure_group(bench *b)
+{
+    for (int r = 0; r < ROUNDS; r++) {
+        for (size_t i = 0; i < b->n; i++)
+            time_turbo(b, &b->group[i], r);
+        for (int c = b->usable - 1; c >= 0; c--)
+            for (size_t i = 0; i < b->n; i++)
+                time_dct(b, &b->group[i], c, r);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        item *x = &b->group[i];
+        b->sum.turbo += median(x->turbo, ROUNDS);
+        for (int c = 0; c < b->usable; c++) {
+            b->sum.whole[c] += median(x->whole[c], ROUNDS);
+            b->sum.unpacking[c] += median(x->unpacking[c], ROUNDS);
+        }
+    }
+    b->n = 0;
+}
+
+/* Sizes of an image, which then joins the group. */
+static void add_image(bench *b, const char *path)
 {
     rq_err err = {0};
-    rq_buf jpeg = {0};
-    check(rq_file_read(path, (size_t)64 << 20, &jpeg, &err), &err);
-    rq_dct *d = b->dct[usable - 1];
+    item *x = &b->group[b->n];
+    check(rq_file_read(path, (size_t)64 << 20, &x->jpeg, &err), &err);
+    rq_dct *d = b->dct[b->usable - 1];
     const double start = now_ms();
-    const rq_status s = rq_dct_encode(d, jpeg.data, jpeg.size, &b->payload, &err);
-    if (s != RQ_OK) {
+    if (rq_dct_encode(d, x->jpeg.data, x->jpeg.size, &b->payload, &err) != RQ_OK) {
         b->sum.kept++;
-        rq_buf_free(&jpeg);
         return;
     }
     b->sum.encode += now_ms() - start;
     b->sum.images++;
-    b->sum.jpeg_bytes += (double)jpeg.size;
+    x->payload_bytes = b->payload.size;
+    b->sum.jpeg_bytes += (double)x->jpeg.size;
     b->sum.payload_bytes += (double)b->payload.size;
-    b->sum.jpeg_frames += (double)encode_frame(b, 3, RQ_ENCODING_JPEG, &jpeg, NULL);
+    b->sum.jpeg_frames +=
+        (double)encode_frame(b, 3, RQ_ENCODING_JPEG, &x->jpeg, NULL, &x->frame);
     for (int l = LEVELS - 1; l >= 0; l--) {
         const double begin = now_ms();
         b->sum.dct_frames[l] +=
-            (double)encode_frame(b, levels[l], RQ_ENCODING_DCT, &b->payload, d);
+            (double)encode_frame(b, levels[l], RQ_ENCODING_DCT, &b->payload, d, &x->frame);
         b->sum.compress[l] += now_ms() - begin;
     }
-    measure_times(b, &jpeg, usable);
-    rq_buf_free(&jpeg);
+    if (++b->n == GROUP)
+        measure_group(b);
 }
 
 static void print_totals(const totals *t, int usable)
@@ -205,6 +225,21 @@ static void print_totals(const totals *t, int usable)
                t->turbo / t->whole[c]);
 }
 
+static void close_bench(bench *b)
+{
+    for (int c = 0; c < b->usable; c++)
+        rq_dct_destroy(&b->dct[c]);
+    rq_decoder_destroy(&b->decoder);
+    rq_frame_coder_fini(&b->coder);
+    rq_image_free(&b->image);
+    rq_buf_free(&b->payload);
+    rq_buf_free(&b->plain);
+    for (int i = 0; i < GROUP; i++) {
+        rq_buf_free(&b->group[i].jpeg);
+        rq_buf_free(&b->group[i].frame);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : getenv("RQ_BENCH_JPEGS");
@@ -216,26 +251,20 @@ int main(int argc, char **argv)
     list_folder(&f, folder);
     qsort(f.path, f.n, sizeof *f.path, compare_path);
     const size_t limit = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : f.n;
+    const size_t step = limit > 0 && limit < f.n ? f.n / limit : 1;
     const unsigned cpu = rq_cpu_detect();
-    const int usable = cpu & RQ_CPU_AVX512 ? 3 : cpu & RQ_CPU_AVX2 ? 2 : 1;
     static bench b;
     rq_err err = {0};
     const rq_limits limits = rq_limits_default();
-    for (int c = 0; c < usable; c++)
+    b.usable = cpu & RQ_CPU_AVX512 ? 3 : cpu & RQ_CPU_AVX2 ? 2 : 1;
+    for (int c = 0; c < b.usable; c++)
         check(rq_dct_create(&b.dct[c], cpu_masks[c], &limits, &err), &err);
     check(rq_decoder_create(&b.decoder, &limits, &err), &err);
-    const size_t step = limit > 0 && limit < f.n ? f.n / limit : 1;
     for (size_t i = 0; i < f.n; i += step)
-        measure(&b, f.path[i], usable);
-    print_totals(&b.sum, usable);
-    for (int c = 0; c < usable; c++)
-        rq_dct_destroy(&b.dct[c]);
-    rq_decoder_destroy(&b.decoder);
-    rq_frame_coder_fini(&b.coder);
-    rq_image_free(&b.image);
-    rq_buf_free(&b.payload);
-    rq_buf_free(&b.frame);
-    rq_buf_free(&b.plain);
+        add_image(&b, f.path[i]);
+    measure_group(&b);
+    print_totals(&b.sum, b.usable);
+    close_bench(&b);
     for (size_t i = 0; i < f.n; i++)
         rq_free(f.path[i]);
     rq_free(f.path);
