@@ -85,7 +85,6 @@ rq_status rq_cutout_make(rq_cutout *c, const rq_kernels *k, int plane, int end,
     for (int i = plane; i < end; i++) {
         window[i].data = c->copy[i];
         window[i].stride = stride;
-        window[i].before = 0;
     }
     return RQ_OK;
 }

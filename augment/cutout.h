@@ -14,7 +14,6 @@ typedef struct rq_window {
     const uint8_t *data; /* its first sample */
     size_t stride;
     int x, y, w, h;
-    int before; /* samples in memory to the left of each row */
 } rq_window;
 
 /* Scratch of one thread; zero-initialise. One copy per plane lives at a time. */

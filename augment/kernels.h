@@ -19,10 +19,14 @@ enum {
     RQ_LEVEL = 64,
     RQ_WHITE = 255 * RQ_LEVEL,
     RQ_BLUR_MAX_RADIUS = 1024 / 20,
-    /* Samples that resize_h may read behind those which the taps reach. */
-    RQ_ROW_SLACK = 68,
     RQ_MASK_SLACK = 33
 };
+
+/* Rows of a picture between the two parts of a resize: row y stands at (y & mask) * stride. */
+typedef struct rq_ring {
+    int16_t *rows;
+    size_t stride, mask;
+} rq_ring;
 
 /* What is done to the colours of a pixel; the results are clipped to black and white. */
 typedef enum rq_step_op {
@@ -47,15 +51,14 @@ typedef struct rq_step {
 enum { RQ_MAX_STEPS = 12 };
 
 typedef struct rq_kernels {
-    /* One row, the vertical part of a resize: dst[x] = sum of weight * src[t * stride + x],
-     * minus 128 levels, in units of 1/128 level, rounded. pair[k * step]: the weights of
-     * rows 2k and 2k + 1, low half first, 2^14 is one; a row behind the last is not read. */
-    void (*resize_v)(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                     size_t step, int taps, int n);
-    /* `rows` rows of what resize_v gave, the horizontal part: dst[o], still minus 128 levels
-     * but in units of 1/64, rounded. */
-    void (*resize_h)(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+    /* The horizontal part of a resize, `rows` rows of t's outputs: the sum of weight * sample,
+     * minus 128 levels, in units of 1/128 level, rounded. Reads t->window samples of a row at
+     * most. */
+    void (*resize_h)(int16_t *dst, size_t dst_stride, const uint8_t *src, size_t src_stride,
                      int rows, const rq_taps *t);
+    /* The vertical part, output row `o` of t: dst[x] = sum of weight * what resize_h gave in
+     * units of 1/64 level, rounded, still minus 128 levels. */
+    void (*resize_v)(int16_t *dst, const rq_ring *ring, const rq_taps *t, int o, int n);
     /* dst[x] = 255 where the mask is above `threshold`, else 0. The mask at x is linear between
      * mask[first[x]] and mask[first[x] + 1]: a + (b - a) * frac[x], in float. `first` does not
      * fall; RQ_MASK_SLACK floats behind the last one used may be read. */

@@ -7,6 +7,7 @@
 
 #ifdef __AVX2__
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -80,132 +81,141 @@ INLINE vec clipped_ratio(vec v, vec c)
 
 #include "augment/kernels_vec.h"
 
-/* ---- resize ---------------------------------------------------------------------------- */
-
-INLINE void add_rows(__m256i sum[4], __m256i a, __m256i b, uint32_t pair)
-{
-    const __m256i zero = _mm256_setzero_si256(), w = _mm256_set1_epi32((int)pair);
-    const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
-#define MADD(x) _mm256_madd_epi16(x, w)
-    sum[0] = _mm256_add_epi32(sum[0], MADD(_mm256_unpacklo_epi8(low, zero)));
-    sum[1] = _mm256_add_epi32(sum[1], MADD(_mm256_unpackhi_epi8(low, zero)));
-    sum[2] = _mm256_add_epi32(sum[2], MADD(_mm256_unpacklo_epi8(high, zero)));
-    sum[3] = _mm256_add_epi32(sum[3], MADD(_mm256_unpackhi_epi8(high, zero)));
-#undef MADD
-}
-
 INLINE __m256i load_bytes(const uint8_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* 32 columns. */
-INLINE void columns(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                    size_t step, int taps)
+/* ---- resize ---------------------------------------------------------------------------- */
+
+/* Eight outputs of four taps: where the 16 samples of four of them begin, and which four make
+ * an output. */
+typedef struct group {
+    int low[2];
+    __m256i index;
+    __m256i high, fine;
+} group;
+
+/* False when four outputs need more than 16 samples. */
+INLINE bool set_group(group *g, const rq_taps *t, int o)
 {
-    __m256i sum[4];
-    for (int i = 0; i < 4; i++)
-        sum[i] = _mm256_set1_epi32((1 << 6) - (128 << 14));
-    for (int t = 0; t + 1 < taps; t += 2, src += 2 * stride)
-        add_rows(sum, load_bytes(src), load_bytes(src + stride), pair[(size_t)t / 2 * step]);
-    if (taps % 2 == 1)
-        add_rows(sum, load_bytes(src), _mm256_setzero_si256(), pair[(size_t)taps / 2 * step]);
-    for (int i = 0; i < 4; i++)
-        sum[i] = _mm256_srai_epi32(sum[i], 7);
-    const __m256i even = _mm256_packs_epi32(sum[0], sum[1]),
-                  odd = _mm256_packs_epi32(sum[2], sum[3]);
-    put(dst, _mm256_permute2x128_si256(even, odd, 0x20), LANES);
-    put(dst + LANES, _mm256_permute2x128_si256(even, odd, 0x31), LANES);
+    int32_t from[8];
+    for (int i = 0; i < 8; i += 4) {
+        const int32_t *first = t->first + o + i;
+        const int a = first[0] < first[3] ? first[0] : first[3],
+                  b = first[0] < first[3] ? first[3] : first[0];
+        const int low = a + 16 <= t->window ? a : t->window - 16;
+        if (b + 4 - low > 16)
+            return false;
+        g->low[i / 4] = low;
+        for (int k = 0; k < 4; k++)
+            from[i + k] = first[k] - low;
+    }
+    g->index = _mm256_add_epi32(_mm256_mullo_epi32(_mm256_loadu_si256((const __m256i *)from),
+                                                   _mm256_set1_epi32(0x01010101)),
+                                _mm256_set1_epi32(0x03020100));
+    g->high = _mm256_loadu_si256((const __m256i *)(t->weight + o));
+    g->fine = _mm256_loadu_si256((const __m256i *)(t->weight + t->stride + o));
+    return true;
 }
 
-INLINE void all_columns(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                        size_t step, int taps, size_t n)
+INLINE __m256i weigh(__m256i x, __m256i high, __m256i fine, __m256i sum)
 {
-    size_t x = 0;
-    for (; x + 32 <= n; x += 32)
-        columns(dst + x, src + x, stride, pair, step, taps);
-    if (x < n)
-        columns(dst + n - 32, src + n - 32, stride, pair, step, taps);
+    const __m256i coarse = _mm256_madd_epi16(_mm256_maddubs_epi16(x, high), splat(128)),
+                  rest = _mm256_madd_epi16(_mm256_maddubs_epi16(x, fine), splat(1));
+    return _mm256_add_epi32(_mm256_add_epi32(sum, coarse), rest);
 }
 
-static void resize_v(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                     size_t step, int taps, int n)
+INLINE __m256i eight(const group *g, const uint8_t *s)
 {
-    if (n < 32) {
-        rq_kernels c;
-        rq_kernels_add_c(&c);
-        c.resize_v(dst, src, stride, pair, step, taps, n);
-    } else if (taps == 4)
-        all_columns(dst, src, stride, pair, step, 4, (size_t)n);
-    else
-        all_columns(dst, src, stride, pair, step, taps, (size_t)n);
+    const __m256i x = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(s + g->low[0]))),
+        _mm_loadu_si128((const __m128i *)(s + g->low[1])), 1);
+    const __m256i sum = weigh(_mm256_shuffle_epi8(x, g->index), g->high, g->fine,
+                              _mm256_set1_epi32((1 << 5) - (128 << 13)));
+    return _mm256_srai_epi32(sum, 6);
 }
 
-/* Four samples from each of two places. */
-INLINE __m128i two_places(const int16_t *a, const int16_t *b)
-{
-    return _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)a),
-                              _mm_loadl_epi64((const __m128i *)b));
-}
-
-/* Eight outputs of four taps. */
-INLINE __m256i four_taps(const int16_t *s, const int32_t *first, __m256i w0, __m256i w1)
-{
-#define AT(i) (s + first[i])
-    const __m256i x = _mm256_inserti128_si256(_mm256_castsi128_si256(two_places(AT(0), AT(1))),
-                                              two_places(AT(4), AT(5)), 1);
-    const __m256i y = _mm256_inserti128_si256(_mm256_castsi128_si256(two_places(AT(2), AT(3))),
-                                              two_places(AT(6), AT(7)), 1);
-#undef AT
-    const __m256 xf = _mm256_castsi256_ps(x), yf = _mm256_castsi256_ps(y);
-    const __m256i left = _mm256_castps_si256(_mm256_shuffle_ps(xf, yf, 0x88)),
-                  right = _mm256_castps_si256(_mm256_shuffle_ps(xf, yf, 0xdd));
-    return _mm256_add_epi32(_mm256_madd_epi16(left, w0), _mm256_madd_epi16(right, w1));
-}
-
-INLINE __m256i any_taps(const int16_t *s, const rq_taps *t, int o)
+/* Any number of taps, samples fetched four by four. */
+INLINE __m256i eight_far(const uint8_t *s, const rq_taps *t, int o)
 {
     const __m256i at = _mm256_loadu_si256((const __m256i *)(t->first + o));
-    __m256i sum = _mm256_setzero_si256();
-    for (int k = 0; k < t->pairs; k++) {
-        const __m256i w =
-            _mm256_loadu_si256((const __m256i *)(t->pair + (ptrdiff_t)k * t->stride + o));
-        const __m256i x = _mm256_i32gather_epi32((const int *)(const void *)(s + 2 * k), at, 2);
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+    __m256i sum = _mm256_set1_epi32((1 << 5) - (128 << 13));
+    for (int u = 0; u < t->units; u++) {
+        const uint32_t *w = t->weight + (ptrdiff_t)(2 * u) * t->stride + o;
+        sum = weigh(_mm256_i32gather_epi32((const int *)(const void *)(s + 4 * u), at, 1),
+                    _mm256_loadu_si256((const __m256i *)w),
+                    _mm256_loadu_si256((const __m256i *)(w + t->stride)), sum);
     }
-    return sum;
+    return _mm256_srai_epi32(sum, 6);
 }
 
-INLINE void put_outputs(int16_t *dst, __m256i a, __m256i b, int left)
+INLINE void put_outputs(int16_t *dst, __m256i a, __m256i b, size_t m)
 {
-    const __m256i half = _mm256_set1_epi32(1 << 14);
-    a = _mm256_srai_epi32(_mm256_add_epi32(a, half), 15);
-    b = _mm256_srai_epi32(_mm256_add_epi32(b, half), 15);
-    put(dst, _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8),
-        left < LANES ? (size_t)left : LANES);
+    put(dst, _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8), m);
 }
 
-static void resize_h(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+INLINE void outputs(int16_t *dst, size_t dst_stride, const uint8_t *src, size_t src_stride,
+                    int rows, const rq_taps *t, int o, size_t m)
+{
+    group g[2];
+    if (t->units == 1 && t->window >= 16 && set_group(&g[0], t, o) &&
+        set_group(&g[1], t, o + 8)) {
+        for (int r = 0; r < rows; r++, dst += dst_stride, src += src_stride)
+            put_outputs(dst, eight(&g[0], src), eight(&g[1], src), m);
+        return;
+    }
+    for (int r = 0; r < rows; r++, dst += dst_stride, src += src_stride)
+        put_outputs(dst, eight_far(src, t, o), eight_far(src, t, o + 8), m);
+}
+
+static void resize_h(int16_t *dst, size_t dst_stride, const uint8_t *src, size_t src_stride,
                      int rows, const rq_taps *t)
 {
-    for (int o = 0; o < t->outputs; o += LANES) {
-        const int16_t *s = src;
-        int16_t *d = dst + o;
-        const int left = t->outputs - o;
-        if (t->pairs != 2) {
-            for (int r = 0; r < rows; r++, d += dst_stride, s += src_stride)
-                put_outputs(d, any_taps(s, t, o), any_taps(s, t, o + 8), left);
-            continue;
-        }
-        const uint32_t *pair = t->pair + o;
-        __m256i w[4];
-        for (int i = 0; i < 4; i++)
-            w[i] = _mm256_loadu_si256(
-                (const __m256i *)(pair + (ptrdiff_t)(i / 2) * t->stride + i % 2 * 8));
-        for (int r = 0; r < rows; r++, d += dst_stride, s += src_stride)
-            put_outputs(d, four_taps(s, t->first + o, w[0], w[2]),
-                        four_taps(s, t->first + o + 8, w[1], w[3]), left);
+    if (4 * t->units > t->window) {
+        rq_kernels c;
+        rq_kernels_add_c(&c);
+        c.resize_h(dst, dst_stride, src, src_stride, rows, t);
+        return;
     }
+    int o = 0;
+    for (; o + LANES <= t->outputs; o += LANES)
+        outputs(dst + o, dst_stride, src, src_stride, rows, t, o, LANES);
+    if (o < t->outputs)
+        outputs(dst + o, dst_stride, src, src_stride, rows, t, o, (size_t)(t->outputs - o));
+}
+
+/* Two rows of 16 numbers times their weights, added to the sums of the low and the high numbers
+ * of each 128 bits. */
+INLINE void add_rows(__m256i sum[2], __m256i a, __m256i b, uint32_t pair)
+{
+    const __m256i w = _mm256_set1_epi32((int)pair);
+    sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w));
+    sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w));
+}
+
+INLINE void columns(int16_t *dst, const rq_ring *ring, size_t first, const uint32_t *pair,
+                    int taps, size_t x, size_t m)
+{
+    __m256i sum[2] = {_mm256_set1_epi32(1 << 14), _mm256_set1_epi32(1 << 14)};
+#define ROW(t) load(ring->rows + ((first + (size_t)(t)) & ring->mask) * ring->stride + x, m)
+    for (int t = 0; t + 1 < taps; t += 2)
+        add_rows(sum, ROW(t), ROW(t + 1), pair[t / 2]);
+    if (taps % 2 == 1)
+        add_rows(sum, ROW(taps - 1), splat(0), pair[taps / 2]);
+#undef ROW
+    put(dst + x,
+        _mm256_packs_epi32(_mm256_srai_epi32(sum[0], 15), _mm256_srai_epi32(sum[1], 15)), m);
+}
+
+static void resize_v(int16_t *dst, const rq_ring *ring, const rq_taps *t, int o, int n)
+{
+    const uint32_t *pair = t->weight + (ptrdiff_t)o * t->units;
+    const size_t first = (size_t)t->first[o];
+    if (t->taps == 4)
+        FOR_VECTORS((size_t)n, columns(dst, ring, first, pair, 4, at, m));
+    else
+        FOR_VECTORS((size_t)n, columns(dst, ring, first, pair, t->taps, at, m));
 }
 
 /* ---- masks ----------------------------------------------------------------------------- */

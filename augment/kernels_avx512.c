@@ -74,216 +74,215 @@ INLINE vec clipped_ratio(vec v, vec c)
 
 #include "augment/kernels_vec.h"
 
-/* ---- resize ---------------------------------------------------------------------------- */
-
 INLINE __m512i load_bytes(const uint8_t *p, __mmask64 m)
 {
     return _mm512_maskz_loadu_epi8(m, p);
 }
 
-/* Adds two rows of 64 samples times their weights to 64 sums. */
-INLINE void add_rows(__m512i sum[4], __m512i a, __m512i b, uint32_t pair)
-{
-    const __m512i zero = _mm512_setzero_si512(), w = _mm512_set1_epi32((int)pair);
-    const __m512i low = _mm512_unpacklo_epi8(a, b), high = _mm512_unpackhi_epi8(a, b);
-    sum[0] = _mm512_dpwssd_epi32(sum[0], _mm512_unpacklo_epi8(low, zero), w);
-    sum[1] = _mm512_dpwssd_epi32(sum[1], _mm512_unpackhi_epi8(low, zero), w);
-    sum[2] = _mm512_dpwssd_epi32(sum[2], _mm512_unpacklo_epi8(high, zero), w);
-    sum[3] = _mm512_dpwssd_epi32(sum[3], _mm512_unpackhi_epi8(high, zero), w);
-}
-
-INLINE void columns(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                    size_t step, int taps, size_t m)
-{
-    const __mmask64 in = _bzhi_u64(~0ull, (unsigned)m);
-    __m512i sum[4];
-    for (int i = 0; i < 4; i++)
-        sum[i] = _mm512_set1_epi32((1 << 6) - (128 << 14));
-    for (int t = 0; t + 1 < taps; t += 2, src += 2 * stride)
-        add_rows(sum, load_bytes(src, in), load_bytes(src + stride, in),
-                 pair[(size_t)t / 2 * step]);
-    if (taps % 2 == 1)
-        add_rows(sum, load_bytes(src, in), _mm512_setzero_si512(),
-                 pair[(size_t)taps / 2 * step]);
-    for (int i = 0; i < 4; i++)
-        sum[i] = _mm512_srai_epi32(sum[i], 7);
-    // Eight columns of each 16 in one vector, the other eight in another.
-    const __m512i even = _mm512_packs_epi32(sum[0], sum[1]),
-                  odd = _mm512_packs_epi32(sum[2], sum[3]);
-    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
-                  second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-    put(dst, _mm512_permutex2var_epi64(even, first, odd), m < LANES ? m : LANES);
-    if (m > LANES)
-        put(dst + LANES, _mm512_permutex2var_epi64(even, second, odd), m - LANES);
-}
-
-INLINE void all_columns(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                        size_t step, int taps, size_t n)
-{
-    size_t x = 0;
-    for (; x + 64 <= n; x += 64)
-        columns(dst + x, src + x, stride, pair, step, taps, 64);
-    if (x < n)
-        columns(dst + x, src + x, stride, pair, step, taps, n - x);
-}
-
-static void resize_v(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                     size_t step, int taps, int n)
-{
-    if (taps == 4)
-        all_columns(dst, src, stride, pair, step, 4, (size_t)n);
-    else
-        all_columns(dst, src, stride, pair, step, taps, (size_t)n);
-}
+/* ---- resize ---------------------------------------------------------------------------- */
 
 /* How the samples of 16 outputs are fetched: from one or two vectors behind the lowest sample,
  * or, where they lie too far apart, one by one. */
-enum reach { REACH_32, REACH_64, REACH_ANY };
+enum reach { REACH_64, REACH_128, REACH_ANY };
 
-/* Sixteen outputs: where their samples begin, and which they are, two words for each: a sample
- * and the next. For REACH_ANY the places themselves. */
+/* Sixteen outputs: the lowest sample, which of those behind it belong to the row, and which
+ * four make an output. For REACH_ANY the places themselves. */
 typedef struct group {
-    const int16_t *src;
-    const uint32_t *pair;
+    int low;
+    __mmask64 in[2];
     __m512i index;
-    __m512i w0, w1; /* of four taps */
+    __m512i high, fine; /* weights of four taps */
 } group;
 
-INLINE __m512i fetch(const int16_t *s, __m512i index, enum reach reach)
+INLINE __mmask64 samples(int n)
 {
+    return n >= 64 ? ~0ull : n > 0 ? _bzhi_u64(~0ull, (unsigned)n) : 0;
+}
+
+INLINE __m512i fetch(const group *g, const uint8_t *s, int unit, int window, enum reach reach)
+{
+    const uint8_t *p = s + g->low + 4 * unit;
     if (reach == REACH_ANY)
-        return _mm512_i32gather_epi32(index, s, 2);
-    const __m512i low = _mm512_loadu_si512(s);
-    if (reach == REACH_32)
-        return _mm512_permutexvar_epi16(index, low);
-    return _mm512_permutex2var_epi16(low, index, _mm512_loadu_si512(s + 32));
+        return _mm512_i32gather_epi32(g->index, s + 4 * unit, 1);
+    const int left = window - g->low - 4 * unit;
+    const __m512i near = load_bytes(p, unit == 0 ? g->in[0] : samples(left));
+    if (reach == REACH_64)
+        return _mm512_permutexvar_epi8(g->index, near);
+    const __m512i far = load_bytes(p + 64, unit == 0 ? g->in[1] : samples(left - 64));
+    return _mm512_permutex2var_epi8(near, g->index, far);
 }
 
-/* What lies two samples further is in the same vectors. */
-INLINE __m512i four_taps(const group *g, const int16_t *s, enum reach reach)
+INLINE __m512i weigh(__m512i x, __m512i high, __m512i fine, __m512i sum)
 {
-    const __m512i far = _mm512_add_epi16(g->index, _mm512_set1_epi16(2));
-    const __m512i sum =
-        _mm512_dpwssd_epi32(_mm512_set1_epi32(1 << 14), fetch(s, g->index, reach), g->w0);
-    return _mm512_dpwssd_epi32(
-        sum, reach == REACH_ANY ? fetch(s + 2, g->index, reach) : fetch(s, far, reach), g->w1);
+    const __m512i coarse = _mm512_dpbusd_epi32(_mm512_setzero_si512(), x, high);
+    return _mm512_dpbusd_epi32(_mm512_add_epi32(sum, _mm512_slli_epi32(coarse, 7)), x, fine);
 }
 
-INLINE __m512i any_taps(const group *g, const int16_t *s, int pairs, int stride,
-                        enum reach reach)
+INLINE __m512i sixteen(const group *g, const uint8_t *s, const rq_taps *t, int o, bool four,
+                       enum reach reach)
 {
-    __m512i sum = _mm512_set1_epi32(1 << 14);
-    for (int k = 0; k < pairs; k++)
-        sum = _mm512_dpwssd_epi32(sum, fetch(s + 2 * k, g->index, reach),
-                                  _mm512_loadu_si512(g->pair + (ptrdiff_t)k * stride));
-    return sum;
-}
-
-/* Rows of 32 outputs, of which `m` are wanted. */
-INLINE void outputs(int16_t *dst, size_t dst_stride, size_t src_stride, int rows,
-                    const rq_taps *t, const group g[2], size_t m, bool four, enum reach reach)
-{
-    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-    for (size_t r = 0; r < (size_t)rows; r++) {
-        const int16_t *s0 = g[0].src + r * src_stride, *s1 = g[1].src + r * src_stride;
-        const __m512i a = four ? four_taps(&g[0], s0, reach)
-                               : any_taps(&g[0], s0, t->pairs, t->stride, reach);
-        const __m512i b = four ? four_taps(&g[1], s1, reach)
-                               : any_taps(&g[1], s1, t->pairs, t->stride, reach);
-        const __m512i all =
-            _mm512_packs_epi32(_mm512_srai_epi32(a, 15), _mm512_srai_epi32(b, 15));
-        put(dst + r * dst_stride, _mm512_permutexvar_epi64(order, all), m);
+    __m512i sum = _mm512_set1_epi32((1 << 5) - (128 << 13));
+    sum = weigh(fetch(g, s, 0, t->window, reach), g->high, g->fine, sum);
+    for (int u = 1; !four && u < t->units; u++) {
+        const uint32_t *w = t->weight + (ptrdiff_t)(2 * u) * t->stride + o;
+        sum = weigh(fetch(g, s, u, t->window, reach), _mm512_loadu_si512(w),
+                    _mm512_loadu_si512(w + t->stride), sum);
     }
+    return _mm512_srai_epi32(sum, 6);
 }
 
-INLINE void set_group(group *g, const int16_t *src, const rq_taps *t, int o, enum reach reach)
+INLINE void set_group(group *g, const rq_taps *t, int o, enum reach reach)
 {
     const __m512i first = _mm512_loadu_si512(t->first + o);
-    const int low = reach == REACH_ANY ? 0 : t->low[o / RQ_TAPS_GROUP];
-    const __m512i from = _mm512_sub_epi32(first, _mm512_set1_epi32(low));
-    g->src = src + low;
-    g->pair = t->pair + o;
-    g->w0 = _mm512_loadu_si512(g->pair);
-    g->w1 = t->pairs == 2 ? _mm512_loadu_si512(g->pair + t->stride) : g->w0;
+    g->low = t->low[o / RQ_TAPS_GROUP];
+    g->in[0] = samples(t->window - g->low);
+    g->in[1] = samples(t->window - g->low - 64);
+    g->high = _mm512_loadu_si512(t->weight + o);
+    g->fine = _mm512_loadu_si512(t->weight + t->stride + o);
+    const __m512i from = _mm512_sub_epi32(first, _mm512_set1_epi32(g->low));
     g->index = reach == REACH_ANY
-                   ? from
-                   : _mm512_add_epi32(_mm512_or_si512(from, _mm512_slli_epi32(from, 16)),
-                                      _mm512_set1_epi32(1 << 16));
+                   ? first
+                   : _mm512_add_epi32(_mm512_mullo_epi32(from, _mm512_set1_epi32(0x01010101)),
+                                      _mm512_set1_epi32(0x03020100));
 }
 
-INLINE void all_outputs(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
-                        int rows, const rq_taps *t, bool four, enum reach reach)
+INLINE void outputs(int16_t *dst, size_t dst_stride, const uint8_t *src, size_t src_stride,
+                    int rows, const rq_taps *t, int o, size_t m, bool four, enum reach reach)
 {
-    for (int o = 0; o < t->outputs; o += LANES) {
-        const int left = t->outputs - o;
-        group g[2];
-        set_group(&g[0], src, t, o, reach);
-        set_group(&g[1], src, t, o + RQ_TAPS_GROUP, reach);
-        if (left >= LANES)
-            outputs(dst + o, dst_stride, src_stride, rows, t, g, LANES, four, reach);
-        else
-            outputs(dst + o, dst_stride, src_stride, rows, t, g, (size_t)left, four, reach);
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    group g[2];
+    set_group(&g[0], t, o, reach);
+    set_group(&g[1], t, o + RQ_TAPS_GROUP, reach);
+    for (int r = 0; r < rows; r++, dst += dst_stride, src += src_stride) {
+        const __m512i all =
+            _mm512_packs_epi32(sixteen(&g[0], src, t, o, four, reach),
+                               sixteen(&g[1], src, t, o + RQ_TAPS_GROUP, four, reach));
+        put(dst, _mm512_permutexvar_epi64(order, all), m);
     }
 }
 
-static void resize_h(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+INLINE void all_outputs(int16_t *dst, size_t dst_stride, const uint8_t *src, size_t src_stride,
+                        int rows, const rq_taps *t, bool four, enum reach reach)
+{
+    int o = 0;
+    for (; o + LANES <= t->outputs; o += LANES)
+        outputs(dst + o, dst_stride, src, src_stride, rows, t, o, LANES, four, reach);
+    if (o < t->outputs)
+        outputs(dst + o, dst_stride, src, src_stride, rows, t, o, (size_t)(t->outputs - o),
+                four, reach);
+}
+
+static void resize_h(int16_t *dst, size_t dst_stride, const uint8_t *src, size_t src_stride,
                      int rows, const rq_taps *t)
 {
-    const int span = t->span + (t->pairs == 2 ? 3 : 1);
 #define ALL(four, reach) all_outputs(dst, dst_stride, src, src_stride, rows, t, four, reach)
-    if (t->pairs == 2 && span <= 32)
-        ALL(true, REACH_32);
-    else if (t->pairs == 2 && span <= 64)
+    if (t->units == 1 && t->span <= 64) {
         ALL(true, REACH_64);
-    else if (t->pairs == 2)
-        ALL(true, REACH_ANY);
-    else if (span <= 64)
-        ALL(false, REACH_64);
-    else
+    } else if (t->span <= 128) {
+        ALL(false, REACH_128);
+    } else if (4 * t->units <= t->window) {
         ALL(false, REACH_ANY);
+    } else {
+        rq_kernels c;
+        rq_kernels_add_c(&c);
+        c.resize_h(dst, dst_stride, src, src_stride, rows, t);
+    }
 #undef ALL
 }
+
+/* Two rows of 32 numbers times their weights, added to the sums of the low and the high numbers
+ * of each 128 bits. */
+INLINE void add_rows(__m512i sum[2], __m512i a, __m512i b, uint32_t pair)
+{
+    const __m512i w = _mm512_set1_epi32((int)pair);
+    sum[0] = _mm512_dpwssd_epi32(sum[0], _mm512_unpacklo_epi16(a, b), w);
+    sum[1] = _mm512_dpwssd_epi32(sum[1], _mm512_unpackhi_epi16(a, b), w);
+}
+
+INLINE void columns(int16_t *dst, const rq_ring *ring, size_t first, const uint32_t *pair,
+                    int taps, size_t x, size_t m)
+{
+    __m512i sum[2] = {_mm512_set1_epi32(1 << 14), _mm512_set1_epi32(1 << 14)};
+#define ROW(t) load(ring->rows + ((first + (size_t)(t)) & ring->mask) * ring->stride + x, m)
+    for (int t = 0; t + 1 < taps; t += 2)
+        add_rows(sum, ROW(t), ROW(t + 1), pair[t / 2]);
+    if (taps % 2 == 1)
+        add_rows(sum, ROW(taps - 1), splat(0), pair[taps / 2]);
+#undef ROW
+    put(dst + x,
+        _mm512_packs_epi32(_mm512_srai_epi32(sum[0], 15), _mm512_srai_epi32(sum[1], 15)), m);
+}
+
+static void resize_v(int16_t *dst, const rq_ring *ring, const rq_taps *t, int o, int n)
+{
+    const uint32_t *pair = t->weight + (ptrdiff_t)o * t->units;
+    const size_t first = (size_t)t->first[o];
+    if (t->taps == 4)
+        FOR_VECTORS((size_t)n, columns(dst, ring, first, pair, 4, at, m));
+    else
+        FOR_VECTORS((size_t)n, columns(dst, ring, first, pair, t->taps, at, m));
+}
+
+/* ---- masks ----------------------------------------------------------------------------- */
 
 INLINE __mmask16 first_16(int m)
 {
     return (__mmask16)(m < 16 ? _bzhi_u32(0xffff, (unsigned)m) : 0xffff);
 }
 
-/* ---- masks ----------------------------------------------------------------------------- */
+/* 16 places, of which `left` are wanted. */
+INLINE void mask_16(uint8_t *dst, const float *line, const int32_t *first, const float *frac,
+                    float threshold, int left)
+{
+    const __mmask16 m = left == 16 ? 0xffff : first_16(left);
+    const float *p = line + first[0];
+    const __m512i at =
+        _mm512_sub_epi32(_mm512_maskz_loadu_epi32(m, first), _mm512_set1_epi32(first[0]));
+    const int span = first[left - 1] - first[0];
+    __m512 a, b;
+    // The samples of sixteen places lie within a vector, mostly.
+    if (span < 15) {
+        const __m512 both = _mm512_loadu_ps(p);
+        a = _mm512_permutexvar_ps(at, both);
+        b = _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(1)), both);
+    } else {
+        a = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, at, p, 4);
+        b = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, at, p + 1, 4);
+    }
+    const __m512 v =
+        _mm512_add_ps(a, _mm512_mul_ps(_mm512_sub_ps(b, a), _mm512_maskz_loadu_ps(m, frac)));
+    const __mmask16 front = _mm512_cmp_ps_mask(v, _mm512_set1_ps(threshold), _CMP_GT_OQ);
+    if (left == 16)
+        _mm_storeu_si128((__m128i *)dst, _mm_movm_epi8(front));
+    else
+        _mm_mask_storeu_epi8(dst, m, _mm_movm_epi8(front));
+}
 
 static void mask_row(uint8_t *dst, const float *line, const int32_t *first, const float *frac,
                      float threshold, int n)
 {
-    for (int x = 0; x < n; x += 16) {
-        const int left = n - x < 16 ? n - x : 16, low = first[x];
-        const __mmask16 m = first_16(left);
-        const float *p = line + low;
-        const __m512i at =
-            _mm512_sub_epi32(_mm512_maskz_loadu_epi32(m, first + x), _mm512_set1_epi32(low));
-        __m512 a, b;
-        if (first[x + left - 1] - low < 32) {
-            // The samples of sixteen places lie within two vectors, mostly.
-            a = _mm512_permutex2var_ps(_mm512_loadu_ps(p), at, _mm512_loadu_ps(p + 16));
-            b = _mm512_permutex2var_ps(_mm512_loadu_ps(p + 1), at, _mm512_loadu_ps(p + 17));
-        } else {
-            a = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, at, p, 4);
-            b = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, at, p + 1, 4);
-        }
-        const __m512 v = _mm512_add_ps(
-            a, _mm512_mul_ps(_mm512_sub_ps(b, a), _mm512_maskz_loadu_ps(m, frac + x)));
-        const __mmask16 front = _mm512_cmp_ps_mask(v, _mm512_set1_ps(threshold), _CMP_GT_OQ);
-        _mm_mask_storeu_epi8(dst + x, m, _mm_movm_epi8(front));
-    }
+    int x = 0;
+    for (; x + 16 <= n; x += 16)
+        mask_16(dst + x, line, first + x, frac + x, threshold, 16);
+    if (x < n)
+        mask_16(dst + x, line, first + x, frac + x, threshold, n - x);
 }
 
 static void cut_row(uint8_t *dst, const uint8_t *src, const uint8_t *front, uint8_t fill, int n)
 {
-    for (int x = 0; x < n; x += 64) {
-        const __mmask64 m = _bzhi_u64(~0ull, n - x < 64 ? (unsigned)(n - x) : 64);
-        const __mmask64 keep = _mm512_movepi8_mask(load_bytes(front + x, m));
+    const __m512i other = _mm512_set1_epi8((char)fill);
+    int x = 0;
+    for (; x + 64 <= n; x += 64) {
+        const __m512i keep = _mm512_loadu_si512(front + x);
+        // keep ? src : fill, bit by bit
+        _mm512_storeu_si512(
+            dst + x, _mm512_ternarylogic_epi64(keep, _mm512_loadu_si512(src + x), other, 0xca));
+    }
+    if (x < n) {
+        const __mmask64 m = samples(n - x);
+        const __m512i keep = load_bytes(front + x, m);
         _mm512_mask_storeu_epi8(
-            dst + x, m,
-            _mm512_mask_blend_epi8(keep, _mm512_set1_epi8((char)fill), load_bytes(src + x, m)));
+            dst + x, m, _mm512_ternarylogic_epi64(keep, load_bytes(src + x, m), other, 0xca));
     }
 }
 

@@ -7,71 +7,87 @@
 
 #include <string.h>
 
-static inline int min2(int a, int b)
+static inline int16_t min2(int16_t a, int16_t b)
 {
     return a < b ? a : b;
 }
 
-static inline int max2(int a, int b)
+static inline int16_t max2(int16_t a, int16_t b)
 {
     return a > b ? a : b;
 }
 
-static inline int clip(int x)
+static inline int16_t clip(int16_t x)
 {
     return min2(max2(x, 0), RQ_WHITE);
 }
 
 static inline int16_t saturate(int x)
 {
-    return (int16_t)min2(max2(x, INT16_MIN), INT16_MAX);
+    return (int16_t)(x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
 }
 
-static inline int mulhrs(int a, int b)
+/* 16 bits in and out, so that a compiler finds its vectors' multiplication. */
+static inline int16_t mulhrs(int16_t a, int16_t b)
 {
-    return (a * b + (1 << 14)) >> 15;
+    return (int16_t)((a * b + (1 << 14)) >> 15);
 }
 
-static inline int weight_low(uint32_t pair)
+static inline int16_t add(int16_t a, int16_t b)
 {
-    return (int16_t)(uint16_t)pair;
+    return (int16_t)(a + b);
 }
 
-static inline int weight_high(uint32_t pair)
+static inline int16_t sub(int16_t a, int16_t b)
 {
-    return (int16_t)(uint16_t)(pair >> 16);
+    return (int16_t)(a - b);
 }
 
-static void resize_v(int16_t *dst, const uint8_t *src, size_t stride, const uint32_t *pair,
-                     size_t step, int taps, int n)
+/* Eight rows at a time, so that weights are taken apart once for all of them. */
+static void resize_h_rows(int16_t *dst, size_t dst_stride, const uint8_t *src,
+                          size_t src_stride, int rows, const rq_taps *t)
 {
-    const int centre = (128 << 14) - (1 << 6);
-    for (int x = 0; x < n; x++) {
-        int sum = -centre;
-        for (int t = 0; t + 1 < taps; t += 2)
-            sum +=
-                weight_low(pair[(size_t)t / 2 * step]) * src[(size_t)t * stride + (size_t)x] +
-                weight_high(pair[(size_t)t / 2 * step]) *
-                    src[(size_t)(t + 1) * stride + (size_t)x];
-        if (taps % 2 == 1)
-            sum += weight_low(pair[(size_t)taps / 2 * step]) *
-                   src[(size_t)(taps - 1) * stride + (size_t)x];
-        dst[x] = saturate(sum >> 7);
+    for (int o = 0; o < t->outputs; o++) {
+        int sum[8] = {0};
+        const int left = t->window - t->first[o], n = 4 * t->units < left ? 4 * t->units : left;
+        for (int i = 0; i < n; i++) {
+            const int weight = rq_taps_weight(t, o, i);
+            const uint8_t *s = src + t->first[o] + i;
+            for (int r = 0; r < rows; r++)
+                sum[r] += weight * s[(size_t)r * src_stride];
+        }
+        for (int r = 0; r < rows; r++)
+            dst[(size_t)r * dst_stride + (size_t)o] =
+                saturate((sum[r] - (128 << 13) + (1 << 5)) >> 6);
     }
 }
 
-static void resize_h(int16_t *dst, size_t dst_stride, const int16_t *src, size_t src_stride,
+static void resize_h(int16_t *dst, size_t dst_stride, const uint8_t *src, size_t src_stride,
                      int rows, const rq_taps *t)
 {
-    for (int r = 0; r < rows; r++, dst += dst_stride, src += src_stride)
-        for (int o = 0; o < t->outputs; o++) {
-            const int16_t *s = src + t->first[o];
-            const uint32_t *pair = t->pair + o;
-            int sum = 1 << 14;
-            for (int k = 0; k < t->pairs; k++, s += 2, pair += t->stride)
-                sum += weight_low(*pair) * s[0] + weight_high(*pair) * s[1];
-            dst[o] = saturate(sum >> 15);
+    for (int r = 0; r < rows; r += 8)
+        resize_h_rows(dst + (size_t)r * dst_stride, dst_stride, src + (size_t)r * src_stride,
+                      src_stride, rows - r < 8 ? rows - r : 8, t);
+}
+
+static void resize_v(int16_t *restrict dst, const rq_ring *ring, const rq_taps *t, int o, int n)
+{
+    enum { BLOCK = 64 };
+    for (int x = 0; x < n; x += BLOCK) {
+        int sum[BLOCK];
+        const int m = n - x < BLOCK ? n - x : BLOCK;
+        for (int j = 0; j < m; j++)
+            sum[j] = 1 << 14;
+        for (int i = 0; i < t->taps; i++) {
+            const size_t row = (size_t)(t->first[o] + i) & ring->mask;
+            const int16_t *s = ring->rows + row * ring->stride + x;
+            const int16_t weight = (int16_t)rq_taps_weight(t, o, i);
+            for (int j = 0; j < m; j++)
+                sum[j] += weight * s[j];
         }
+        for (int j = 0; j < m; j++)
+            dst[x + j] = saturate(sum[j] >> 15);
+    }
 }
 
 static void mask_row(uint8_t *restrict dst, const float *restrict mask,
@@ -91,21 +107,25 @@ static void cut_row(uint8_t *restrict dst, const uint8_t *restrict src,
         dst[x] = (uint8_t)((src[x] & front[x]) | (fill & ~front[x]));
 }
 
-/* A centred sum of up to three terms, back from -128 levels. */
-static inline int16_t from_centre(int x)
+/* Back from -128 levels. */
+static inline int16_t from_centre(int16_t x)
 {
-    const int half = 128 * RQ_LEVEL;
-    return (int16_t)(min2(max2(x, -half), RQ_WHITE - half) + half);
+    const int16_t half = 128 * RQ_LEVEL;
+    return add(min2(max2(x, -half), RQ_WHITE - half), half);
 }
 
-static void ycc_to_rgb(int16_t *y_r, int16_t *cb_g, int16_t *cr_b, size_t n)
+static void ycc_to_rgb(int16_t *restrict y_r, int16_t *restrict cb_g, int16_t *restrict cr_b,
+                       size_t n)
 {
     // 1.402, 0.344136, 0.714136 and 1.772; those above 1 without the 1.
     for (size_t i = 0; i < n; i++) {
-        const int y = y_r[i], cb = cb_g[i], cr = cr_b[i];
-        y_r[i] = from_centre(y + saturate(cr + mulhrs(cr, 13173)));
-        cb_g[i] = from_centre(y - saturate(mulhrs(cb, 11277) + mulhrs(cr, 23401)));
-        cr_b[i] = from_centre(y + saturate(cb + mulhrs(cb, 25297)));
+        const int16_t y = y_r[i], cb = cb_g[i], cr = cr_b[i];
+        const int16_t red = saturate(cr + mulhrs(cr, 13173)),
+                      green = saturate(mulhrs(cb, 11277) + mulhrs(cr, 23401)),
+                      blue = saturate(cb + mulhrs(cb, 25297));
+        y_r[i] = from_centre(saturate(y + red));
+        cb_g[i] = from_centre(saturate(y - green));
+        cr_b[i] = from_centre(saturate(y + blue));
     }
 }
 
@@ -118,7 +138,7 @@ static void recentre(int16_t *x, size_t n)
 static void brightness(int16_t *x, size_t n, int delta)
 {
     for (size_t i = 0; i < n; i++)
-        x[i] = (int16_t)clip(x[i] + delta);
+        x[i] = clip(add(x[i], (int16_t)delta));
 }
 
 static int64_t sum(const int16_t *x, size_t n)
@@ -131,46 +151,71 @@ static int64_t sum(const int16_t *x, size_t n)
 
 static void contrast(int16_t *x, size_t n, int mean, int half)
 {
-    for (size_t i = 0; i < n; i++)
-        x[i] = (int16_t)clip(mean + mulhrs(2 * (x[i] - mean), half));
+    for (size_t i = 0; i < n; i++) {
+        const int16_t d = sub(x[i], (int16_t)mean);
+        x[i] = clip(add((int16_t)mean, mulhrs(add(d, d), (int16_t)half)));
+    }
+}
+
+static inline int16_t nearer(int16_t v, int16_t x, int16_t ratio)
+{
+    const int16_t d = sub(v, x);
+    return max2(sub(v, mulhrs(add(d, d), ratio)), 0);
 }
 
 /* S = C / V becomes min(1, factor * S), H and V stay: each channel's distance from V is scaled
  * by the factor, or by V / C where the factor would take the smallest channel below 0. */
-static void saturation(int16_t *r, int16_t *g, int16_t *b, size_t n, int half)
+static void saturation(int16_t *restrict r, int16_t *restrict g, int16_t *restrict b, size_t n,
+                       int half)
 {
     for (size_t i = 0; i < n; i++) {
-        const int v = max2(max2(r[i], g[i]), b[i]), c = v - min2(min2(r[i], g[i]), b[i]);
-        const int ratio =
-            mulhrs(2 * c, half) > v ? min2((int)((float)v * 16384.0f / (float)c), half) : half;
-        r[i] = (int16_t)max2(v - mulhrs(2 * (v - r[i]), ratio), 0);
-        g[i] = (int16_t)max2(v - mulhrs(2 * (v - g[i]), ratio), 0);
-        b[i] = (int16_t)max2(v - mulhrs(2 * (v - b[i]), ratio), 0);
+        const int16_t v = max2(max2(r[i], g[i]), b[i]),
+                      c = sub(v, min2(min2(r[i], g[i]), b[i]));
+        int16_t ratio = (int16_t)half;
+        if (mulhrs(add(c, c), ratio) > v)
+            ratio = min2(saturate((int)((float)v * 16384.0f / (float)c)), ratio);
+        r[i] = nearer(v, r[i], ratio);
+        g[i] = nearer(v, g[i], ratio);
+        b[i] = nearer(v, b[i], ratio);
     }
+}
+
+static inline int16_t choose(int16_t condition, int16_t a, int16_t b)
+{
+    return (int16_t)((a & condition) | (b & ~condition));
+}
+
+/* All ones where a > b. */
+static inline int16_t greater(int16_t a, int16_t b)
+{
+    return (int16_t) - (a > b);
 }
 
 /* Between two primary or secondary colours the channel in the middle rises or falls from low to
  * high; a shift of up to a sixth moves it by `move`, and what goes past either end falls to the
- * highest or the lowest channel. Rising: the order of the channels is a turn of R, G, B. */
-static void hue(int16_t *r, int16_t *g, int16_t *b, size_t n, int shift)
+ * highest or the lowest channel. Falling: the order of the channels is against R, G, B. */
+static void hue(int16_t *restrict r, int16_t *restrict g, int16_t *restrict b, size_t n,
+                int shift)
 {
     for (size_t i = 0; i < n; i++) {
-        const int red = r[i], green = g[i], blue = b[i];
-        const int v = max2(max2(red, green), blue), low = min2(min2(red, green), blue);
-        const int c = v - low, above = red + green + blue - v - 2 * low;
-        const int gr = green > red, bg = blue > green, rb = red > blue;
-        const int move = mulhrs(c, shift);
-        const int place = gr + bg + rb == 2 ? above - move : above + move;
-        const int16_t middle = (int16_t)(low + min2(max2(place, 0), c)),
-                      highest = (int16_t)(v - max2(place - c, 0)),
-                      lowest = (int16_t)(low + max2(-place, 0));
-        r[i] = !gr && rb ? highest : gr && !rb ? lowest : middle;
-        g[i] = !bg && gr ? highest : bg && !gr ? lowest : middle;
-        b[i] = !rb && bg ? highest : rb && !bg ? lowest : middle;
+        const int16_t red = r[i], green = g[i], blue = b[i];
+        const int16_t v = max2(max2(red, green), blue), low = min2(min2(red, green), blue);
+        const int16_t c = sub(v, low), over = (int16_t)(red + green + blue - v - 2 * low);
+        const int16_t gr = greater(green, red), bg = greater(blue, green),
+                      rb = greater(red, blue);
+        const int16_t falling = (int16_t)((gr & bg) | (rb & (gr | bg)));
+        const int16_t move = mulhrs(c, (int16_t)shift);
+        const int16_t place = choose(falling, sub(over, move), add(over, move));
+        const int16_t middle = add(low, min2(max2(place, 0), c)),
+                      highest = sub(v, max2(sub(place, c), 0)),
+                      lowest = add(low, max2(sub(0, place), 0));
+        r[i] = choose(rb & ~gr, highest, choose(gr & ~rb, lowest, middle));
+        g[i] = choose(gr & ~bg, highest, choose(bg & ~gr, lowest, middle));
+        b[i] = choose(bg & ~rb, highest, choose(rb & ~bg, lowest, middle));
     }
 }
 
-static void turn(int16_t *r, int16_t *g, int16_t *b, size_t n)
+static void turn(int16_t *restrict r, int16_t *restrict g, int16_t *restrict b, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const int16_t red = r[i];
@@ -180,12 +225,12 @@ static void turn(int16_t *r, int16_t *g, int16_t *b, size_t n)
     }
 }
 
-static void gray(int16_t *r, int16_t *g, int16_t *b, size_t n)
+static void gray(int16_t *restrict r, int16_t *restrict g, int16_t *restrict b, size_t n)
 {
     // .2989, .5870 and .1140
     for (size_t i = 0; i < n; i++)
         r[i] = g[i] = b[i] =
-            (int16_t)(mulhrs(r[i], 9794) + mulhrs(g[i], 19235) + mulhrs(b[i], 3736));
+            add(add(mulhrs(r[i], 9794), mulhrs(g[i], 19235)), mulhrs(b[i], 3736));
 }
 
 static void solarize(int16_t *x, size_t n, int threshold)
@@ -207,7 +252,9 @@ static void channel_step(const rq_step *s, int channel, int16_t *x, size_t n)
         solarize(x, n, s->a[0]);
 }
 
-static void step(const rq_step *s, int16_t *const x[3], size_t n)
+enum { SOME = 64 };
+
+static void step(const rq_step *s, int16_t x[3][SOME], size_t n)
 {
     switch (s->op) {
     case RQ_STEP_YCC:
@@ -226,20 +273,29 @@ static void step(const rq_step *s, int16_t *const x[3], size_t n)
         gray(x[0], x[1], x[2], n);
         break;
     default:
-        // A channel that stands for all three is changed once.
-        for (int c = 0; c < (x[0] == x[1] ? 1 : 3); c++)
+        for (int c = 0; c < 3; c++)
             channel_step(s, c, x[c], n);
         break;
     }
 }
 
+/* A few pixels at a time in copies, which no channel shares with another. */
 static void colour(int16_t *const x[3], size_t n, const rq_step *steps, int count,
                    int64_t total[3])
 {
-    for (int i = 0; i < count; i++)
-        step(&steps[i], x, n);
-    for (int c = 0; c < 3 && total; c++)
-        total[c] += sum(x[c], n);
+    int16_t some[3][SOME];
+    for (size_t at = 0; at < n; at += SOME) {
+        const size_t m = n - at < SOME ? n - at : SOME;
+        for (int c = 0; c < 3; c++)
+            memcpy(some[c], x[c] + at, sizeof *x[c] * m);
+        for (int i = 0; i < count; i++)
+            step(&steps[i], some, m);
+        for (int c = 0; c < 3; c++) {
+            memcpy(x[c] + at, some[c], sizeof *x[c] * m);
+            if (total)
+                total[c] += sum(some[c], m);
+        }
+    }
 }
 
 static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const *low,
@@ -248,13 +304,13 @@ static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const 
     enum { BLOCK = 64 };
     for (int x = 0; x < n; x += BLOCK) {
         int16_t acc[BLOCK];
-        const int m = min2(n - x, BLOCK);
+        const int m = n - x < BLOCK ? n - x : BLOCK;
         for (int j = 0; j < m; j++)
-            acc[j] = (int16_t)mulhrs(centre[x + j], w[0]);
+            acc[j] = mulhrs(centre[x + j], w[0]);
         for (int k = 1; k <= radius; k++) {
-            const int16_t *a = low[k] + x, *b = high[k] + x;
+            const int16_t *a = low[k] + x, *b = high[k] + x, weight = w[k];
             for (int j = 0; j < m; j++)
-                acc[j] = (int16_t)(acc[j] + mulhrs(a[j] + b[j], w[k]));
+                acc[j] = add(acc[j], mulhrs(add(a[j], b[j]), weight));
         }
         memcpy(dst + x, acc, sizeof *acc * (size_t)m);
     }
@@ -262,7 +318,8 @@ static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const 
 
 static inline uint8_t level(int x)
 {
-    return (uint8_t)min2(max2((x + RQ_LEVEL / 2) >> 6, 0), 255);
+    const int v = (x + RQ_LEVEL / 2) >> 6;
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
 static void store(uint8_t *restrict dst, const int16_t *restrict r, const int16_t *restrict g,

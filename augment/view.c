@@ -20,9 +20,9 @@ struct rq_view_maker {
     int16_t *plane[3];
     int16_t *blur_rows; /* a few of each channel, between zeros */
     int16_t *zero, *blurred[3];
-    rq_taps taps[2][2]; /* [luma, chroma][x, y] */
-    int16_t *lines;     /* a block of vertically resized rows of the window */
-    size_t lines_cap;
+    rq_taps taps[2][2]; /* [luma, chroma][across, down] */
+    rq_ring ring[3];    /* rows of each plane of the window, resized across */
+    size_t ring_cap[3];
     rq_cutout cutout;
 };
 
@@ -35,7 +35,8 @@ typedef struct work {
     int channels; /* 1: all three are equal */
     bool whole;   /* more than one pass: the planes hold the view, not just a block */
     rq_window window[3];
-    const rq_taps *taps[3]; /* [2] each: x, y */
+    const rq_taps *taps[3]; /* [2] each: across, down */
+    int done[3];            /* rows of the window before this one are in the ring */
     rq_step step[RQ_MAX_STEPS];
     int steps, contrast; /* how many; which is the contrast, `steps` if none */
     int radius;          /* of the blur, 0: none */
@@ -59,11 +60,19 @@ static int rows_of_a_block(int size)
     return rows < 1 ? 1 : rows < size ? rows : size;
 }
 
-/* Samples from one vertically resized row to the next: the window behind up to a cache line of
- * what lies left of it, and what the kernels read beyond. */
-static size_t line_stride(int window_width)
+/* Rows of a window, at most, between the first and the last that a block of outputs needs. */
+static size_t ring_rows(const rq_taps *down, int block_rows)
 {
-    return rq_round_up((size_t)window_width + RQ_ALIGN + RQ_ROW_SLACK, RQ_ALIGN);
+    int most = down->taps;
+    for (int o = 0; o < down->outputs; o += block_rows) {
+        const int end = o + block_rows < down->outputs ? o + block_rows : down->outputs;
+        const int rows = down->first[end - 1] + down->taps - down->first[o];
+        most = rows > most ? rows : most;
+    }
+    size_t power = 1;
+    while (power < (size_t)most)
+        power *= 2;
+    return power;
 }
 
 static size_t blur_stride(int size)
@@ -76,7 +85,9 @@ size_t rq_view_maker_memory(const rq_recipe *r, int width, int height)
     const size_t side = (size_t)largest_size(r), w = (size_t)width, h = (size_t)height;
     size_t bytes = sizeof(rq_view_maker) + 3 * side * side * sizeof(int16_t);
     bytes += (3 * BLUR_ROWS * (blur_stride((int)side) + side) + side) * sizeof(int16_t);
-    bytes += 2 * line_stride(width) * BLOCK_PIXELS / 32 * sizeof(int16_t);
+    // A block of outputs and the taps around it, to a power of two, grown by doubling.
+    const size_t rows = (h + side - 1) / side * (size_t)rows_of_a_block((int)side) + 8;
+    bytes += 3 * 4 * rows * (side + RQ_TAPS_LANES) * sizeof(int16_t);
     bytes += 4 * 3 * 2 * (side + RQ_TAPS_LANES) * sizeof(uint32_t);
     if (r->p_mask > 0)
         bytes += 2 * ((w + RQ_ALIGN) * (h * 3 + 9) + RQ_MASK_SLACK * sizeof(float));
@@ -125,7 +136,8 @@ void rq_view_maker_destroy(rq_view_maker **maker)
     rq_free(m->zero);
     for (int i = 0; i < 4; i++)
         rq_taps_free(&m->taps[i / 2][i % 2]);
-    rq_free(m->lines);
+    for (int c = 0; c < 3; c++)
+        rq_free(m->ring[c].rows);
     rq_cutout_free(&m->cutout);
     rq_free(m);
     *maker = NULL;
@@ -141,7 +153,6 @@ static rq_window window_of(const rq_plane *plane, const rq_view_params *p, int s
     win.w = (x1 < plane->width ? x1 : plane->width) - win.x;
     win.h = (y1 < plane->height ? y1 : plane->height) - win.y;
     win.data = plane->data + (size_t)win.y * plane->stride + (size_t)win.x;
-    win.before = win.x;
     return win;
 }
 
@@ -173,14 +184,23 @@ static rq_status build_taps(work *k, int plane, int sub_x, int sub_y, rq_err *er
     rq_taps *taps = m->taps[plane > 0];
     const rq_span across = {(double)p->x / sub_x - win->x, (double)p->w / sub_x, win->w};
     const rq_span down = {(double)p->y / sub_y - win->y, (double)p->h / sub_y, win->h};
-    RQ_TRY(rq_taps_build(&taps[0], &m->cubic, r->filter, r->antialias, across, k->size, p->flip,
-                         err));
-    RQ_TRY(
-        rq_taps_build(&taps[1], &m->cubic, r->filter, r->antialias, down, k->size, false, err));
+    RQ_TRY(rq_taps_build(&taps[0], &m->cubic, RQ_ACROSS, r->filter, r->antialias, across,
+                         k->size, p->flip, err));
+    return rq_taps_build(&taps[1], &m->cubic, RQ_DOWN, r->filter, r->antialias, down, k->size,
+                         false, err);
+}
+
+static rq_status make_ring(work *k, int plane, rq_err *err)
+{
+    rq_ring *ring = &k->m->ring[plane];
+    const size_t rows = ring_rows(&k->taps[plane][1], k->block_rows);
     size_t samples;
-    if (!rq_mul_size(&samples, line_stride(win->w), (size_t)k->block_rows))
-        return rq_fail(err, RQ_LIMIT, "view: a crop %d samples wide is too large", win->w);
-    return rq_grow((void **)&m->lines, &m->lines_cap, samples, sizeof *m->lines, err);
+    ring->stride = rq_round_up((size_t)k->size, RQ_TAPS_LANES);
+    ring->mask = rows - 1;
+    if (!rq_mul_size(&samples, rows, ring->stride))
+        return rq_fail(err, RQ_LIMIT, "view: a filter over %zu rows is too large", rows);
+    return rq_grow((void **)&ring->rows, &k->m->ring_cap[plane], samples, sizeof *ring->rows,
+                   err);
 }
 
 static rq_status plan_crop(work *k, const rq_image *image, const rq_image *mask, rq_err *err)
@@ -197,8 +217,10 @@ static rq_status plan_crop(work *k, const rq_image *image, const rq_image *mask,
     for (int c = 0, end; c < planes; c = end) {
         end = shared ? planes : c == 0 ? 1 : planes;
         RQ_TRY(build_taps(k, c, c == 0 ? 1 : image->sub_x, c == 0 ? 1 : image->sub_y, err));
-        for (int i = c; i < end; i++)
+        for (int i = c; i < end; i++) {
             k->taps[i] = k->m->taps[c > 0];
+            RQ_TRY(make_ring(k, i, err));
+        }
         if (k->p->masked)
             RQ_TRY(rq_cutout_make(&k->m->cutout, &k->m->k, c, end, image, mask, threshold, fill,
                                   k->window, err));
@@ -272,22 +294,40 @@ static void plan_colours(work *k)
 
 /* ---- passes ---------------------------------------------------------------------------- */
 
-/* Rows [y, y + rows) of one plane, resized. */
-static void resize_block(const work *k, int plane, int16_t *dst, int y, int rows)
+/* Rows [from, to) of a plane's window, resized across into its ring. */
+static void fill_ring(const work *k, int plane, int from, int to)
 {
-    const rq_kernels *f = &k->m->k;
     const rq_window *win = &k->window[plane];
-    const rq_taps *across = &k->taps[plane][0], *down = &k->taps[plane][1];
-    const size_t stride = line_stride(win->w);
-    // From a cache line's start where there are samples: loads that straddle lines cost twice.
-    size_t before = (uintptr_t)win->data % RQ_ALIGN;
-    if (before > (size_t)win->before)
-        before = 0;
+    const rq_ring *ring = &k->m->ring[plane];
+    while (from < to) {
+        const size_t slot = (size_t)from & ring->mask, left = ring->mask + 1 - slot;
+        const int rows = (size_t)(to - from) < left ? to - from : (int)left;
+        k->m->k.resize_h(ring->rows + slot * ring->stride, ring->stride,
+                         win->data + (size_t)from * win->stride, win->stride, rows,
+                         &k->taps[plane][0]);
+        from += rows;
+    }
+}
+
+/* Rows [y, y + rows) of one plane of the view. Each row of the window that any of them needs is
+ * resized across once; those between that none needs are left out. */
+static void resize_block(work *k, int plane, int16_t *dst, int y, int rows)
+{
+    const rq_taps *down = &k->taps[plane][1];
+    int *done = &k->done[plane], from = *done, to = *done;
+    for (int r = 0; r < rows; r++) {
+        const int first = down->first[y + r], end = first + down->taps;
+        if (first > to) {
+            fill_ring(k, plane, from, to);
+            from = first;
+        }
+        to = end > to ? end : to;
+    }
+    fill_ring(k, plane, from, to);
+    *done = to;
     for (int r = 0; r < rows; r++)
-        f->resize_v(k->m->lines + (size_t)r * stride,
-                    win->data + (size_t)down->first[y + r] * win->stride - before, win->stride,
-                    down->pair + y + r, (size_t)down->stride, down->taps, win->w + (int)before);
-    f->resize_h(dst, (size_t)k->size, k->m->lines + before, stride, rows, across);
+        k->m->k.resize_v(dst + (size_t)r * (size_t)k->size, &k->m->ring[plane], down, y + r,
+                         k->size);
 }
 
 /* Where the channels of the view are, `at` pixels on; one may stand for all. */

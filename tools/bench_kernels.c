@@ -21,8 +21,9 @@ enum {
     PIXELS = SIDE * SIDE,
     WINDOW_W = 350,
     WINDOW_H = 262,
-    LINE = 512,
-    BLOCK = 8, /* rows between the two directions of a resize */
+    LINE = 224,
+    BLOCK = 8, /* rows at a time */
+    RING = 32,
     LEVELS = 3,
     MAX_REPEATS = 1001
 };
@@ -58,26 +59,27 @@ static void run_taps(bench *b, int level, int arg)
     const rq_span span = {0.5, WINDOW_W - 1, WINDOW_W};
     rq_err err = {0};
     (void)level;
-    if (rq_taps_build(&b->built, &b->cubic, RQ_FILTER_BICUBIC, arg != 0, span, SIDE, false,
-                      &err) != RQ_OK)
+    if (rq_taps_build(&b->built, &b->cubic, (rq_direction)arg, RQ_FILTER_BICUBIC, false, span,
+                      SIDE, false, &err) != RQ_OK)
         abort();
-}
-
-static void run_resize_v(bench *b, int level, int arg)
-{
-    const rq_plane *p = &b->image.plane[0];
-    (void)arg;
-    for (int y = 0; y < SIDE; y++)
-        b->k[level].resize_v(b->lines + y % BLOCK * LINE,
-                             p->data + (size_t)b->down.first[y] * p->stride, p->stride,
-                             b->down.pair + y, (size_t)b->down.stride, b->down.taps, WINDOW_W);
 }
 
 static void run_resize_h(bench *b, int level, int arg)
 {
+    const rq_plane *p = &b->image.plane[0];
     (void)arg;
-    for (int y = 0; y < SIDE; y += BLOCK)
-        b->k[level].resize_h(b->plane[0] + y * SIDE, SIDE, b->lines, LINE, BLOCK, &b->across);
+    for (int y = 0; y < WINDOW_H; y += BLOCK)
+        b->k[level].resize_h(b->lines + (size_t)y % RING * LINE, LINE,
+                             p->data + (size_t)y * p->stride, p->stride,
+                             WINDOW_H - y < BLOCK ? WINDOW_H - y : BLOCK, &b->across);
+}
+
+static void run_resize_v(bench *b, int level, int arg)
+{
+    const rq_ring ring = {b->lines, LINE, RING - 1};
+    (void)arg;
+    for (int y = 0; y < SIDE; y++)
+        b->k[level].resize_v(b->plane[0] + y * SIDE, &ring, &b->down, y, SIDE);
 }
 
 static rq_step step_of(int op)
@@ -171,9 +173,10 @@ static void run_views(bench *b, int level, int arg)
 enum { VIEW_IMAGES = 12 };
 
 static const row rows[] = {
-    {"filter weights", "one axis, cubic from the table", run_taps, 0, SIDE, false},
+    {"weights across", "one axis, cubic from the table", run_taps, RQ_ACROSS, SIDE, false},
+    {"weights down", "one axis, cubic from the table", run_taps, RQ_DOWN, SIDE, false},
+    {"resize_h", "luma, 4 taps, 262 rows", run_resize_h, 0, PIXELS, false},
     {"resize_v", "luma, 4 taps", run_resize_v, 0, PIXELS, false},
-    {"resize_h", "luma, 4 taps", run_resize_h, 0, PIXELS, false},
     {"ycc", "three channels", run_step, RQ_STEP_YCC, PIXELS, false},
     {"brightness", "three channels", run_step, RQ_STEP_BRIGHTNESS, PIXELS, false},
     {"contrast", "three channels", run_step, RQ_STEP_CONTRAST, PIXELS, false},
@@ -210,7 +213,7 @@ static rq_status make_room(bench *b, rq_err *err)
     bool ok = true;
     for (int c = 0; c < 3; c++)
         ok = (b->plane[c] = rq_calloc(PIXELS, sizeof(int16_t))) && ok;
-    ok = (b->lines = rq_calloc(BLOCK * LINE + RQ_ROW_SLACK, sizeof(int16_t))) && ok;
+    ok = (b->lines = rq_calloc(RING * LINE, sizeof(int16_t))) && ok;
     ok = (b->blurred = rq_calloc(SIDE, sizeof(int16_t))) && ok;
     ok = (b->pixels = rq_calloc(PIXELS, 3)) && ok;
     ok = (b->bytes = rq_calloc(SIDE, 1)) && ok;
@@ -230,10 +233,10 @@ static rq_status set_up(bench *b, rq_err *err)
     RQ_TRY(rq_recipe_preset(&b->recipe, "relicv2", err));
     RQ_TRY(rq_cubic_init(&b->cubic, err));
     const rq_span across = {0.5, WINDOW_W - 1, WINDOW_W}, down = {0, WINDOW_H, WINDOW_H};
-    RQ_TRY(rq_taps_build(&b->across, &b->cubic, RQ_FILTER_BICUBIC, false, across, SIDE, false,
-                         err));
-    RQ_TRY(
-        rq_taps_build(&b->down, &b->cubic, RQ_FILTER_BICUBIC, false, down, SIDE, false, err));
+    RQ_TRY(rq_taps_build(&b->across, &b->cubic, RQ_ACROSS, RQ_FILTER_BICUBIC, false, across,
+                         SIDE, false, err));
+    RQ_TRY(rq_taps_build(&b->down, &b->cubic, RQ_DOWN, RQ_FILTER_BICUBIC, false, down, SIDE,
+                         false, err));
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < PIXELS; i++)
             b->plane[c][i] = (int16_t)(4000 + rq_rng_below(&r, RQ_WHITE / 2));

@@ -420,35 +420,38 @@ static double weight_of(rq_filter filter, bool wide, rq_span s, int outputs, int
 
 static rq_cubic cubic;
 
-static int tap(const rq_taps *a, int o, int t)
-{
-    return (int16_t)(uint16_t)(a->pair[t / 2 * a->stride + o] >> (t % 2 * 16));
-}
-
-static void check_taps(rq_filter filter, bool wide, rq_span span, int outputs, bool flip)
+static void check_taps(rq_direction d, rq_filter filter, bool wide, rq_span span, int outputs,
+                       bool flip)
 {
     rq_taps a = {0};
     rq_err err = {0};
-    assert_ok(rq_taps_build(&a, &cubic, filter, wide, span, outputs, flip, &err), &err);
+    const int unit = d == RQ_ACROSS ? 4 : 2;
+    const double one = d == RQ_ACROSS ? 1 << RQ_ACROSS_BITS : 1 << RQ_DOWN_BITS;
+    assert_ok(rq_taps_build(&a, &cubic, d, filter, wide, span, outputs, flip, &err), &err);
     assert_true(a.stride % RQ_TAPS_LANES == 0 && a.stride >= outputs);
+    assert_true(a.units * unit >= a.taps && (a.units - 1) * unit < a.taps);
     for (int o = 0; o < a.stride; o++) {
         int sum = 0;
-        const int from = flip ? outputs - 1 - o : o;
+        const int from = flip ? outputs - 1 - o : o, n = a.units * unit;
         assert_true(a.first[o] >= 0 && a.first[o] + a.taps <= span.window);
-        for (int t = 0; t < 2 * a.pairs; t++)
-            sum += tap(&a, o, t);
-        assert_int_equal(sum, o < outputs ? RQ_TAPS_ONE : 0);
-        assert_true(a.taps % 2 == 0 || tap(&a, o, a.taps) == 0);
+        assert_true(a.first[o] + n <= span.window || span.window < n);
+        assert_true(a.first[o] >= a.low[o / RQ_TAPS_GROUP] &&
+                    a.first[o] + n <= a.low[o / RQ_TAPS_GROUP] + a.span);
+        for (int t = 0; t < n; t++)
+            sum += rq_taps_weight(&a, o, t);
+        assert_true(sum == (o < outputs ? one : 0));
         for (int i = 0; i < span.window && o < outputs; i++) {
             const int t = i - a.first[o];
-            const double got = t >= 0 && t < a.taps ? tap(&a, o, t) / (double)RQ_TAPS_ONE : 0;
+            const double got = t >= 0 && t < n ? rq_taps_weight(&a, o, t) / one : 0;
             // Rounded once, or twice at a border; the largest takes what all others leave.
-            const double bound = (2.0 + a.taps) / RQ_TAPS_ONE;
+            const double bound = (2.0 + a.taps) / one;
             const double want = weight_of(filter, wide, span, outputs, from, i);
             if (!(fabs(got - want) <= bound))
                 fail_msg("weight of sample %d for output %d of %d: %g, not %g", i, o, outputs,
                          got, want);
         }
+        for (int t = 0; t < n; t++)
+            assert_true(a.first[o] + t < span.window || rq_taps_weight(&a, o, t) == 0);
     }
     rq_taps_free(&a);
 }
@@ -459,77 +462,107 @@ static void filter_weights_equal_their_definition(void **state)
                              {0, 97, 97}, {0.5, 20, 21},  {0.75, 33, 34}, {0, 5.5, 6},
                              {0, 7, 7},   {0.25, 0.5, 1}, {0, 200, 200}};
     for (size_t s = 0; s < sizeof spans / sizeof *spans; s++)
-        for (int mode = 0; mode < 8; mode++) {
+        for (int mode = 0; mode < 16; mode++) {
             const rq_filter f = mode & 1 ? RQ_FILTER_BILINEAR : RQ_FILTER_BICUBIC;
-            check_taps(f, mode & 2, spans[s], 32, mode & 4);
-            check_taps(f, mode & 2, spans[s], 7, mode & 4);
+            const rq_direction d = mode & 8 ? RQ_ACROSS : RQ_DOWN;
+            check_taps(d, f, mode & 2, spans[s], 32, mode & 4);
+            check_taps(d, f, mode & 2, spans[s], 7, mode & 4);
         }
 }
 
-/* Weights of a cubic-like filter that sum to one, at any place. */
-/* Not for two at a time. */
-static void make_taps(rq_taps *t, int32_t *first, uint32_t *pair, int taps, int outputs,
-                      int width, rq_rng *r)
+/* Both kernels of both directions on a row of a width for some outputs; ROWS rows of samples.
+ */
+enum { MOST = 3000, ROWS = 5, RING = 32 };
+
+typedef struct resizer {
+    rq_taps across, down;
+    uint8_t *src; /* [ROWS][width] */
+    int16_t ring[RING][320], dst[ROWS][320];
+    int width, outputs;
+} resizer;
+
+static rq_span random_span(rq_rng *r, int width)
 {
-    static int32_t low[64];
-    *t = (rq_taps){.taps = taps,
-                   .pairs = (taps + 1) / 2,
-                   .outputs = outputs,
-                   .stride = (outputs + RQ_TAPS_LANES - 1) / RQ_TAPS_LANES * RQ_TAPS_LANES,
-                   .first = first,
-                   .pair = pair,
-                   .low = low};
-    memset(pair, 0, sizeof *pair * (size_t)(t->pairs * t->stride));
-    for (int o = 0; o < t->stride; o++) {
-        first[o] = o < outputs ? (int32_t)rq_rng_below(r, (uint32_t)(width - taps + 1)) : 0;
-        for (int i = 0, left = RQ_TAPS_ONE; i < taps && o < outputs; i++) {
-            const int w = i + 1 < taps
-                              ? (int)rq_rng_below(r, 2 * RQ_TAPS_ONE / 9) - RQ_TAPS_ONE / 18
-                              : left;
-            left -= w;
-            pair[i / 2 * t->stride + o] |= (uint32_t)(uint16_t)w << (i % 2 * 16);
-        }
-    }
-    rq_taps_group(t);
+    const double start = rq_rng_below(r, 4) / 4.0;
+    return (rq_span){start < width ? start : 0, width - start - rq_rng_below(r, 2) * 0.5,
+                     width};
 }
 
-enum { WIDTH = 200, ROWS = 9, MAX_TAPS = 9 };
+static void open_resizer(resizer *z, rq_rng *r, int i)
+{
+    const int widths[] = {1, 3, 9, 17, 40, 100, 333, 900, MOST};
+    const rq_filter f = i % 5 == 4 ? RQ_FILTER_BILINEAR : RQ_FILTER_BICUBIC;
+    rq_err err = {0};
+    z->width = 1 + (int)rq_rng_below(r, (uint32_t)widths[i % 9]);
+    z->outputs = 1 + (int)rq_rng_below(r, i % 2 ? 300 : 40);
+    rq_span s = random_span(r, z->width);
+    if (!(s.length > 0))
+        s.length = 0.5;
+    assert_ok(rq_taps_build(&z->across, &cubic, RQ_ACROSS, f, i % 3 == 2, s, z->outputs,
+                            i % 2 == 1, &err),
+              &err);
+    s = random_span(r, 24);
+    assert_ok(rq_taps_build(&z->down, &cubic, RQ_DOWN, f, i % 3 == 2, s, ROWS, false, &err),
+              &err);
+    // No byte more than the rows have, so that reading further shows under a sanitizer.
+    z->src = malloc((size_t)(ROWS * z->width));
+    assert_non_null(z->src);
+    for (int n = 0; n < ROWS * z->width; n++)
+        z->src[n] = (uint8_t)(rq_rng_below(r, 4) ? rq_rng_u32(r) : rq_rng_below(r, 2) * 255);
+    for (int y = 0; y < RING; y++)
+        for (int x = 0; x < 320; x++)
+            z->ring[y][x] = (int16_t)((int)rq_rng_below(r, 2 * 20480) - 20480);
+    memset(z->dst, 1, sizeof z->dst);
+}
+
+static void close_resizer(resizer *z)
+{
+    free(z->src);
+    rq_taps_free(&z->across);
+    rq_taps_free(&z->down);
+}
+
+static void across(const rq_kernels *f, resizer *z)
+{
+    f->resize_h(z->dst[0], 320, z->src, (size_t)z->width, ROWS, &z->across);
+}
+
+static void down(const rq_kernels *f, resizer *z)
+{
+    const rq_ring ring = {z->ring[0], 320, RING - 1};
+    for (int y = 0; y < ROWS; y++)
+        f->resize_v(z->dst[y], &ring, &z->down, y, z->outputs);
+}
 
 static void resize_kernels_sum_the_taps(void **state)
 {
-    static uint8_t src[MAX_TAPS][WIDTH];
-    static int16_t line[2][WIDTH + RQ_ROW_SLACK], dst[2][WIDTH + 1];
-    static int32_t first[WIDTH + RQ_TAPS_LANES];
-    static uint32_t pair[MAX_TAPS * (WIDTH + RQ_TAPS_LANES)];
+    static resizer z;
     rq_rng r = rq_rng_make(1, 2, 3, 4, 5);
-    for (size_t i = 0; i < sizeof src; i++)
-        (&src[0][0])[i] = (uint8_t)rq_rng_u32(&r);
-    for (int i = 0; i < 2; i++)
-        for (int x = 0; x < WIDTH; x++)
-            line[i][x] = (int16_t)((int)rq_rng_below(&r, 2 * 25600) - 25600);
-    for (int taps = 1; taps <= MAX_TAPS; taps++)
-        for (int n = 1; n <= WIDTH; n += 6) {
-            rq_taps t;
-            make_taps(&t, first, pair, taps, n, WIDTH, &r);
-            dst[1][n] = 42;
-            k.resize_h(dst[0], WIDTH + 1, line[0], WIDTH + RQ_ROW_SLACK, 2, &t);
-            for (int i = 0; i < 2 * n; i++) {
-                double want = 0;
-                for (int j = 0; j < taps; j++)
-                    want += tap(&t, i % n, j) / (double)RQ_TAPS_ONE *
-                            line[i / n][first[i % n] + j] / 2;
-                assert_true(fabs(dst[i / n][i % n] - fmax(-32768, fmin(32767, want))) <=
-                            0.5001);
-            }
-            k.resize_v(dst[1], src[0], WIDTH, pair, (size_t)t.stride, taps, n);
-            for (int x = 0; x < n; x++) {
+    for (int i = 0; i < 90; i++) {
+        open_resizer(&z, &r, i);
+        across(&k, &z);
+        for (int y = 0; y < ROWS; y++)
+            for (int o = 0; o < z.outputs; o++) {
                 double want = -128 * 128;
-                for (int j = 0; j < taps; j++)
-                    want += tap(&t, 0, j) / (double)RQ_TAPS_ONE * src[j][x] * 128;
-                assert_true(fabs(dst[1][x] - want) <= 0.5001);
+                for (int t = 0; t < z.across.taps + 3 && z.across.first[o] + t < z.width; t++)
+                    if (t < 4 * z.across.units)
+                        want += rq_taps_weight(&z.across, o, t) / 64.0 *
+                                z.src[y * z.width + z.across.first[o] + t];
+                assert_true(fabs(z.dst[y][o] - want) <= 0.5001);
             }
-            assert_int_equal(dst[1][n], 42);
-        }
+        assert_int_equal(z.dst[0][z.outputs], 0x101);
+        down(&k, &z);
+        for (int y = 0; y < ROWS; y++)
+            for (int x = 0; x < z.outputs; x++) {
+                double want = 0;
+                for (int t = 0; t < z.down.taps; t++)
+                    want += rq_taps_weight(&z.down, y, t) / 32768.0 *
+                            z.ring[z.down.first[y] + t][x];
+                assert_true(fabs(z.dst[y][x] - want) <= 0.5001);
+            }
+        assert_int_equal(z.dst[0][z.outputs], 0x101);
+        close_resizer(&z);
+    }
 }
 
 /* Bilinear value of the mask at a point of the picture, from the definition. */
@@ -567,8 +600,7 @@ static void cutout_follows_the_mask_on_every_plane(void **state)
                              .x = 3,
                              .y = 2,
                              .w = p->width - 3,
-                             .h = p->height - 2,
-                             .before = 3};
+                             .h = p->height - 2};
     }
     const uint8_t fill[3] = {7, 8, 9};
     assert_ok(rq_cutout_make(&cut, &k, 0, 1, &image, &mask, 127.5f, fill, win, &err), &err);
@@ -698,38 +730,29 @@ static void every_version_colours_alike(void **state)
 
 static void every_version_resizes_alike(void **state)
 {
-    static uint8_t src[ROWS * 320];
-    static int16_t line[ROWS * 320], a[ROWS * 320], b[ROWS * 320];
-    static int32_t first[320];
-    static uint32_t pair[320 * MAX_TAPS];
+    static resizer a;
+    static int16_t want[ROWS][320];
     rq_kernels c, other;
     rq_kernels_init(&c, 0);
     rq_rng r = rq_rng_make(2, 7, 1, 8, 2);
-    for (size_t i = 0; i < sizeof src; i++)
-        src[i] = (uint8_t)rq_rng_u32(&r);
-    for (int i = 0; i < ROWS * 320; i++)
-        line[i] = (int16_t)((int)rq_rng_below(&r, 2 * 25600) - 25600);
     for (unsigned flags = RQ_CPU_AVX2; flags <= RQ_CPU_ALL; flags += RQ_CPU_AVX512) {
         rq_kernels_init(&other, flags);
-        for (int taps = 1; taps <= MAX_TAPS; taps++)
-            for (int n = 1; n <= 150; n++) {
-                // From places close together to places all over the row.
-                const int width = taps + (int)rq_rng_below(&r, n % 3 == 0   ? 28
-                                                               : n % 3 == 1 ? 60
-                                                                            : 240);
-                rq_taps t;
-                make_taps(&t, first, pair, taps, n, width, &r);
-                memset(a, 1, sizeof a);
-                memcpy(b, a, sizeof a);
-                const int at = (int)rq_rng_below(&r, 3);
-                c.resize_h(a + at, 200, line, 320, 3, &t);
-                other.resize_h(b + at, 200, line, 320, 3, &t);
-                assert_memory_equal(a, b, sizeof a);
-                c.resize_v(a + at, src + at, 320, pair, (size_t)t.stride, taps, n);
-                other.resize_v(b + at, src + at, 320, pair, (size_t)t.stride, taps, n);
-                if (memcmp(a, b, sizeof a) != 0)
-                    fail_msg("flags %u: %d taps, %d samples differ from C", flags, taps, n);
+        for (int i = 0; i < 270; i++) {
+            open_resizer(&a, &r, i);
+            for (int d = 0; d < 2; d++) {
+                void (*const run)(const rq_kernels *, resizer *) = d ? down : across;
+                memset(a.dst, 1, sizeof a.dst);
+                run(&c, &a);
+                memcpy(want, a.dst, sizeof want);
+                memset(a.dst, 1, sizeof a.dst);
+                run(&other, &a);
+                if (memcmp(want, a.dst, sizeof want) != 0)
+                    fail_msg("flags %u: %s from %d to %d samples, %d taps, differs from C",
+                             flags, d ? "down" : "across", a.width, a.outputs,
+                             d ? a.down.taps : a.across.taps);
             }
+            close_resizer(&a);
+        }
     }
 }
 
