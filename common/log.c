@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Formats a line and hands it to the sink. Lines are cut at LINE_BYTES, so that logging needs
-// no memory and works when there is none left.
+// no memory and works when there is none left. They quote names from archives: control
+// characters are replaced, which would command a terminal or forge a second line.
 #include "common/log.h"
 
 #include <stdio.h>
@@ -17,5 +18,10 @@ void rq_log(const rq_log_sink *sink, rq_log_level level, const char *fmt, ...)
     va_start(args, fmt);
     const int n = vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
-    sink->write(sink->cookie, level, n < 0 ? fmt : line);
+    if (n < 0)
+        return;
+    for (char *c = line; *c != '\0'; c++)
+        if ((unsigned char)*c < 32 || *c == 127)
+            *c = '?';
+    sink->write(sink->cookie, level, line);
 }

@@ -10,8 +10,8 @@ extern "C" {
 
 typedef enum rq_log_level { RQ_LOG_ERROR, RQ_LOG_WARN, RQ_LOG_INFO, RQ_LOG_DEBUG } rq_log_level;
 
-/* write may be called from several threads at once; line has no newline. A zeroed sink is
- * silent. */
+/* write may be called from several threads at once; line has no newline and no other control
+ * character. A zeroed sink is silent. */
 typedef struct rq_log_sink {
     void *cookie;
     rq_log_level level; /* lines above this level are not formatted */

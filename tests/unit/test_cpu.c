@@ -106,6 +106,8 @@ static void log_lines_above_the_level_are_dropped(void **state)
     rq_log(&sink, RQ_LOG_ERROR, "%2000d", 1); /* longer than a line may be */
     assert_int_equal(h.calls, 2);
     assert_int_equal(h.level, RQ_LOG_ERROR);
+    rq_log(&sink, RQ_LOG_ERROR, "'%s'", "a\x1b[2J\nb\x7f\xC3\xA9"); /* a name in an archive */
+    assert_string_equal(h.line, "'a?[2J?b?\xC3\xA9'");
     rq_log(&silent, RQ_LOG_ERROR, "no");
     rq_log(NULL, RQ_LOG_ERROR, "no");
 }
