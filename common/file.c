@@ -114,9 +114,13 @@ static rq_status open_dir(rq_atomic_file *f, rq_err *err)
     if (dir == NULL)
         return rq_fail(err, RQ_OOM, "out of memory while opening %.400s", f->path);
     f->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const rq_status status =
-        f->dir_fd < 0 ? fail_path(err, "cannot open the folder", dir) : RQ_OK;
+    rq_status status = f->dir_fd < 0 ? fail_path(err, "cannot open the folder", dir) : RQ_OK;
     rq_free(dir);
+    struct stat st; /* found now, not by the renaming when all the work is done */
+    if (status == RQ_OK && stat(f->path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        status = fail_path(err, "cannot write", f->path);
+    }
     return status;
 }
 

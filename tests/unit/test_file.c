@@ -249,6 +249,10 @@ static void wrong_places_are_named(void **state)
     rq_err_clear(&err);
     assert_status(rq_atomic_file_create(&f, "folder/", true, &err), RQ_INVALID_ARG);
     rq_err_clear(&err);
+    assert_status(rq_atomic_file_create(&f, ".", true, &err), RQ_IO); /* not only at commit */
+    assert_non_null(strstr(err.text, "directory"));
+    assert_null(f);
+    rq_err_clear(&err);
     assert_ok(rq_file_write_atomic("plain", "x", 1, &err), &err);
     assert_status(rq_atomic_file_create(&f, "plain/file", true, &err), RQ_NOT_FOUND);
     rq_err_clear(&err);
