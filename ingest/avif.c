@@ -101,11 +101,11 @@ static rq_status read_header(avifDecoder *d, rq_codec_job *job, rq_err *err)
     info->notes |= info->bit_depth > 8 ? RQ_NOTE_DEPTH : 0;
     info->notes |= (image->transformFlags & AVIF_TRANSFORM_CLAP) != 0 ? RQ_NOTE_CROP : 0;
     info->notes |= d->imageCount > 1 ? RQ_NOTE_SEQUENCE : 0;
-    /* Planes of the frame (2 bytes a sample when deep, a reference beside it), RGB, our planes.
-     */
+    /* Planes of the frame, alpha among them (2 bytes a sample when deep, a reference beside
+     * it), RGB, our planes. */
     const uint64_t pixels = (uint64_t)image->width * image->height;
-    return rq_codec_check_memory(job, "AVIF",
-                                 pixels * (3u * 2u * (image->depth > 8 ? 2u : 1u) + 6u), err);
+    const unsigned samples = info->alpha ? 4 : 3, sample_bytes = image->depth > 8 ? 2 : 1;
+    return rq_codec_check_memory(job, "AVIF", pixels * (2 * samples * sample_bytes + 6), err);
 }
 
 static rq_status read_pixels(avifDecoder *d, rq_codec_job *job, rq_err *err)

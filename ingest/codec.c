@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { KEEP_SCRATCH_BYTES = 32 << 20 }; /* more than that is given back after a decode */
+enum { KEEP_SCRATCH_BYTES = 4 << 20 }; /* more than that is given back after a decode */
 
 struct rq_decoder {
     rq_limits limits;

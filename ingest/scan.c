@@ -18,7 +18,7 @@ enum {
     MAX_THREADS = 256,
     IN_FLIGHT_BYTES = 128 << 20, /* of coded bytes, beyond the first record */
     KEEP_BYTES = 4 << 20,        /* larger buffers are given back after use */
-    KEEP_IMAGE_BYTES = 32 << 20
+    LOUD_WARNINGS = 20           /* of images; what comes then is only said when asked for */
 };
 
 /* Belongs to the main thread, between push and done to a worker. */
@@ -50,6 +50,7 @@ struct scan {
     uint64_t head, tail; /* slots taken out, slots filled */
     uint64_t in_flight;  /* coded bytes in slots */
     uint64_t seen, seen_bytes;
+    uint64_t warnings; /* of images, logged or not */
     rq_queue *jobs;
     worker *workers;
     int n_workers;
@@ -138,7 +139,7 @@ static void work(void *ctx)
         reserve(s, bytes);
         job->status = rq_scan_judge(w->decoder, &job->rec, s->opts->exif, &w->img, &job->entry,
                                     &job->err);
-        if (w->img.storage_bytes > KEEP_IMAGE_BYTES)
+        if (w->img.storage_bytes > KEEP_BYTES)
             rq_image_free(&w->img);
         finish_job(s, job, bytes);
     }
@@ -204,14 +205,21 @@ static rq_status find_duplicate(scan *s, slot *job, rq_err *err)
     return RQ_OK;
 }
 
-static void log_verdict(const scan *s, const rq_report_entry *e)
+/* A whole folder of damaged images must not bury everything else that was said. */
+static rq_log_level warning_level(scan *s)
 {
-    static const rq_log_level levels[RQ_VERDICT_COUNT] = {RQ_LOG_DEBUG, RQ_LOG_INFO,
-                                                          RQ_LOG_WARN, RQ_LOG_WARN};
+    if (s->warnings == LOUD_WARNINGS)
+        rq_log(&s->opts->log, RQ_LOG_WARN,
+               "further images are named in the report, and here only with --verbose");
+    return s->warnings++ < LOUD_WARNINGS ? RQ_LOG_WARN : RQ_LOG_INFO;
+}
+
+static void log_verdict(scan *s, const rq_report_entry *e)
+{
     const rq_verdict *v = &e->verdict;
     if (v->kind != RQ_VERDICT_OK)
-        rq_log(&s->opts->log, levels[v->kind], "'%s' %s: %s", e->name, rq_verdict_name(v->kind),
-               v->reason);
+        rq_log(&s->opts->log, v->kind == RQ_VERDICT_FIXED ? RQ_LOG_INFO : warning_level(s),
+               "'%s' %s: %s", e->name, rq_verdict_name(v->kind), v->reason);
     if (e->duplicate_of != NULL)
         rq_log(&s->opts->log, RQ_LOG_INFO, "'%s' has the same bytes as '%s'", e->name,
                e->duplicate_of);

@@ -6,6 +6,15 @@
 
 #include "ingest/scan.h"
 
+#include <malloc.h>
+#include <sys/wait.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 static void put_file(const char *path, const rq_buf *file)
 {
     rq_err err = {0};
@@ -190,6 +199,53 @@ static void memory_is_shared(void **state)
     assert_true(f.totals.verdicts[RQ_VERDICT_REJECTED] > 5);
 }
 
+/* Scans 24 pictures of 9 MB by eight threads with a budget of a little more than one, in a
+ * process of its own; what that took at the most, in KiB. */
+static long peak_of_large_pictures(void)
+{
+    struct rusage used;
+    int wait_status;
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        fixture f = {0};
+        mallopt(M_MMAP_THRESHOLD, 1 << 20); /* what is freed is given back */
+        rq_scan_opts_default(&f.opts);
+        f.opts.threads = 8;
+        f.opts.limits.max_memory_bytes = 10 << 20;
+        const rq_status st = scan(&f, NULL);
+        _exit(st == RQ_OK && f.totals.verdicts[RQ_VERDICT_OK] == 24 ? 0 : 1);
+    }
+    assert_int_equal(wait4(pid, &wait_status, 0, &used), pid);
+    assert_int_equal(wait_status, 0);
+    return used.ru_maxrss;
+}
+
+static void threads_share_the_memory_of_one(void **state)
+{
+    enum { SIDE = 3000, PICTURES = 24, MOST_KIB = 40 << 10 };
+    rq_err err = {0};
+    rq_buf file = {0};
+    if (SANITIZED)
+        skip();
+    uint8_t *pixels = calloc(SIDE, SIDE);
+    assert_non_null(pixels);
+    assert_ok(rq_png_encode(pixels, SIDE, SIDE, 1, &file, &err), &err);
+    free(pixels);
+    assert_int_equal(mkdir("src", 0777), 0);
+    for (int i = 0; i < PICTURES; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "src/%02d.png", i);
+        put_file(path, &file);
+    }
+    rq_buf_free(&file);
+    const long peak = peak_of_large_pictures();
+    if (peak > MOST_KIB)
+        fail_msg("eight threads took %ld MiB", peak >> 10);
+}
+
+/* ---- stopping ---------------------------------------------------------------------------- */
+
 static rq_status raise_flag(void *cookie, const rq_report_entry *e, const void *data,
                             size_t bytes, rq_err *err)
 {
@@ -222,6 +278,40 @@ static void a_scan_can_be_stopped(void **state)
     assert_status(scan(&f, "stopped.jsonl"), RQ_TRUNCATED);
     assert_non_null(strstr(f.err.text, "bee/b-cut.jpg"));
     assert_int_not_equal(access("stopped.jsonl", F_OK), 0);
+}
+
+typedef struct heard {
+    int warnings, others;
+    bool last_explains;
+} heard;
+
+static void listen(void *cookie, rq_log_level level, const char *line)
+{
+    heard *h = cookie;
+    h->warnings += level == RQ_LOG_WARN;
+    h->others += level == RQ_LOG_INFO;
+    if (level == RQ_LOG_WARN)
+        h->last_explains = strstr(line, "only with --verbose") != NULL;
+}
+
+/* 30 bad images: 20 are named, then one line says that there are more. */
+static void warnings_become_quiet(void **state)
+{
+    fixture f = {0};
+    heard h = {0};
+    assert_int_equal(mkdir("src", 0777), 0);
+    for (int i = 0; i < 30; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "src/%02d.jpg", i);
+        put_file(path, &(rq_buf){.data = (uint8_t *)path, .size = 9});
+    }
+    rq_scan_opts_default(&f.opts);
+    f.opts.log = (rq_log_sink){&h, RQ_LOG_INFO, listen};
+    assert_ok(scan(&f, NULL), &f.err);
+    assert_int_equal(f.totals.verdicts[RQ_VERDICT_REJECTED], 30);
+    assert_int_equal(h.warnings, 21);
+    assert_int_equal(h.others, 10);
+    assert_true(h.last_explains);
 }
 
 /* The n-th of our allocations fails: an error or a whole report, never a crash. Which thread
@@ -262,8 +352,10 @@ int main(void)
 #define TEST(name)                                                                             \
     cmocka_unit_test_setup_teardown(name, test_enter_temp_dir, test_remove_temp_dir)
     const struct CMUnitTest tests[] = {
-        TEST(each_quirk_has_its_verdict), TEST(threads_change_nothing), TEST(memory_is_shared),
-        TEST(a_scan_can_be_stopped),      TEST(no_memory_at_any_point),
+        TEST(each_quirk_has_its_verdict), TEST(threads_change_nothing),
+        TEST(memory_is_shared),           TEST(threads_share_the_memory_of_one),
+        TEST(warnings_become_quiet),      TEST(a_scan_can_be_stopped),
+        TEST(no_memory_at_any_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
