@@ -50,6 +50,8 @@ typedef struct rq_jpeg rq_jpeg;
 RQ_NODISCARD rq_status rq_jpeg_create(rq_jpeg **out, rq_err *err);
 void rq_jpeg_destroy(rq_jpeg **j);
 RQ_NODISCARD rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err);
+/* What one of libjpeg's error codes means, by whether the header had been read. */
+rq_status rq_jpeg_status_of(int code, bool header_done);
 
 RQ_NODISCARD rq_status rq_png_run(rq_codec_job *job, rq_err *err);
 RQ_NODISCARD rq_status rq_avif_run(rq_codec_job *job, rq_err *err);

@@ -43,7 +43,7 @@ struct rq_jpeg {
 
 /* ---- libjpeg's callbacks ----------------------------------------------------------------- */
 
-static rq_status status_of_error(int code, bool header_done)
+rq_status rq_jpeg_status_of(int code, bool header_done)
 {
     switch (code) {
     case JERR_OUT_OF_MEMORY:
@@ -110,7 +110,7 @@ static void on_error(j_common_ptr cinfo)
     char text[JMSG_LENGTH_MAX];
     describe_error(cinfo, text);
     if (j->failure == RQ_OK) {
-        j->failure = status_of_error(cinfo->err->msg_code, j->header_done);
+        j->failure = rq_jpeg_status_of(cinfo->err->msg_code, j->header_done);
         strncpy(j->failure_text, text, sizeof j->failure_text - 1);
     }
     longjmp(j->escape, 1);

@@ -6,6 +6,8 @@
 // coefficients alone do not explain (libjpeg invents what is missing). Such files are refused.
 #include "ingest/jpeg_coef.h"
 
+#include "ingest/codec_impl.h"
+
 #include <stdio.h> /* jpeglib.h needs FILE */
 
 #include <jerror.h>
@@ -40,40 +42,14 @@ struct rq_jpeg_coder {
 
 /* ---- libjpeg's callbacks ----------------------------------------------------------------- */
 
-static rq_status status_of_error(int code, bool header_done)
-{
-    switch (code) {
-    case JERR_OUT_OF_MEMORY:
-        return RQ_OOM;
-    case JERR_NO_BACKING_STORE:
-    case JERR_IMAGE_TOO_BIG:
-    case JERR_WIDTH_OVERFLOW:
-        return RQ_LIMIT;
-    case JERR_INPUT_EOF:
-    case JERR_INPUT_EMPTY:
-        return RQ_TRUNCATED;
-    case JERR_BAD_DCT_COEF:
-        return RQ_BAD_FORMAT;
-    case JERR_ARITH_NOTIMPL:
-    case JERR_BAD_PRECISION:
-    case JERR_BAD_J_COLORSPACE:
-    case JERR_CCIR601_NOTIMPL:
-    case JERR_COMPONENT_COUNT:
-    case JERR_EMPTY_IMAGE: /* or a height that only a DNL marker gives */
-    case JERR_NOTIMPL:
-    case JERR_SOF_UNSUPPORTED:
-        return RQ_UNSUPPORTED;
-    default:
-        return header_done ? RQ_CORRUPT_IMAGE : RQ_BAD_FORMAT;
-    }
-}
-
 static void on_error(j_common_ptr common)
 {
     rq_jpeg_coder *j = common->client_data;
     char text[JMSG_LENGTH_MAX];
     common->err->format_message(common, text);
-    j->failure = status_of_error(common->err->msg_code, j->header_done);
+    const int code = common->err->msg_code; /* the first of them is the writer's */
+    j->failure =
+        code == JERR_BAD_DCT_COEF ? RQ_BAD_FORMAT : rq_jpeg_status_of(code, j->header_done);
     snprintf(j->text, sizeof j->text, "%s", text);
     longjmp(j->escape, 1);
 }

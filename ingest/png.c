@@ -3,7 +3,8 @@
 // tRNS (to know that there is alpha) and IDAT; every other chunk is skipped unread, so that
 // text and profile bombs have nothing to blow up. Alpha is dropped, not composited.
 //
-// libpng reports errors by longjmp; the jump stays between run_guarded and rq_png_run.
+// libpng reports errors by longjmp. The functions that call setjmp have no variables of their
+// own that change behind it; what does change lies in their caller.
 #include "ingest/codec_impl.h"
 
 #include <png.h>
@@ -191,7 +192,7 @@ static rq_status read_pixels(png_reader *r, rq_err *err)
     return RQ_OK;
 }
 
-static rq_status run_guarded(png_reader *r, rq_err *err)
+static rq_status read_all(png_reader *r, rq_err *err)
 {
     set_limits(r->png, r->job->limits);
     png_set_read_fn(r->png, r, on_read);
@@ -217,6 +218,13 @@ static rq_status judge_error(png_reader *r, rq_err *err)
     return rq_fail(err, s, "%s%s", r->ended ? "" : "PNG: ", r->error);
 }
 
+static rq_status read_guarded(png_reader *r, rq_err *err)
+{
+    if (setjmp(png_jmpbuf(r->png)) != 0)
+        return judge_error(r, err);
+    return read_all(r, err);
+}
+
 rq_status rq_png_run(rq_codec_job *job, rq_err *err)
 {
     RQ_TRY(check_size(job, err));
@@ -227,11 +235,7 @@ rq_status rq_png_run(rq_codec_job *job, rq_err *err)
         png_destroy_read_struct(&r.png, NULL, NULL);
         return rq_fail(err, RQ_OOM, "no memory for a PNG decoder");
     }
-    rq_status s;
-    if (setjmp(png_jmpbuf(r.png)) == 0)
-        s = run_guarded(&r, err);
-    else
-        s = judge_error(&r, err);
+    const rq_status s = read_guarded(&r, err);
     png_destroy_read_struct(&r.png, &r.meta, NULL);
     return s;
 }
@@ -239,6 +243,8 @@ rq_status rq_png_run(rq_codec_job *job, rq_err *err)
 /* ---- writing ----------------------------------------------------------------------------- */
 
 typedef struct png_writer {
+    png_structp png;
+    png_infop meta;
     rq_buf *dst;
     rq_err *err;
     rq_status status;
@@ -268,6 +274,24 @@ static void on_flush(png_structp png)
 {
 }
 
+static rq_status write_guarded(png_writer *w, const uint8_t *data, int width, int height,
+                               int channels)
+{
+    if (setjmp(png_jmpbuf(w->png)) != 0)
+        return rq_fail(w->err, w->status != RQ_OK ? w->status : RQ_INTERNAL,
+                       "writing a PNG: %s", w->error);
+    png_set_user_limits(w->png, 0x7fffffff, 0x7fffffff);
+    png_set_write_fn(w->png, w, on_write, on_flush);
+    png_set_IHDR(w->png, w->meta, (png_uint_32)width, (png_uint_32)height, 8,
+                 channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(w->png, w->meta);
+    for (int y = 0; y < height; y++)
+        png_write_row(w->png, data + (size_t)y * (size_t)width * (size_t)channels);
+    png_write_end(w->png, w->meta);
+    return RQ_OK;
+}
+
 rq_status rq_png_encode(const uint8_t *data, int width, int height, int channels, rq_buf *dst,
                         rq_err *err)
 {
@@ -276,27 +300,11 @@ rq_status rq_png_encode(const uint8_t *data, int width, int height, int channels
         return rq_fail(err, RQ_INVALID_ARG, "cannot write a PNG of %d x %d pixels, %d channels",
                        width, height, channels);
     png_writer w = {.dst = dst, .err = err};
-    png_structp png =
+    w.png =
         png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, on_write_error, on_write_warning);
-    png_infop meta = png != NULL ? png_create_info_struct(png) : NULL;
-    if (meta == NULL) {
-        png_destroy_write_struct(&png, NULL);
-        return rq_fail(err, RQ_OOM, "no memory for a PNG encoder");
-    }
-    if (setjmp(png_jmpbuf(png)) != 0) {
-        png_destroy_write_struct(&png, &meta);
-        return rq_fail(err, w.status != RQ_OK ? w.status : RQ_INTERNAL, "writing a PNG: %s",
-                       w.error);
-    }
-    png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
-    png_set_write_fn(png, &w, on_write, on_flush);
-    png_set_IHDR(png, meta, (png_uint_32)width, (png_uint_32)height, 8,
-                 channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    png_write_info(png, meta);
-    for (size_t y = 0; y < (size_t)height; y++)
-        png_write_row(png, data + y * (size_t)width * (size_t)channels);
-    png_write_end(png, meta);
-    png_destroy_write_struct(&png, &meta);
-    return RQ_OK;
+    w.meta = w.png != NULL ? png_create_info_struct(w.png) : NULL;
+    const rq_status s = w.meta != NULL ? write_guarded(&w, data, width, height, channels)
+                                       : rq_fail(err, RQ_OOM, "no memory for a PNG encoder");
+    png_destroy_write_struct(&w.png, &w.meta);
+    return s;
 }
