@@ -219,15 +219,17 @@ static void limit_child(long memory_mib)
     setrlimit(RLIMIT_DATA, &data);
 }
 
-/* Runs in a child, which the caller collects by its pipe. */
-static void child(int fd, const rq_buf *file, long memory_mib)
+/* Runs in a child, which the caller collects by its pipe. alike: the plain library has to
+ * agree.
+ */
+static void child(int fd, const rq_buf *file, long memory_mib, bool alike)
 {
     codec_fixture f = {.limits = rq_limits_default()};
     outcome o = {0};
     limit_child(memory_mib);
     if (rq_decoder_create(&f.decoder, &f.limits, NULL) == RQ_OK) {
         decode_both_ways(&f, file, &o);
-        if (o.status != RQ_LIMIT)
+        if (alike && o.status != RQ_LIMIT)
             compare(&f, file, &o);
         if (file->size < 20000 && /* cut in two, for what the sanitizers have to say */
             rq_decode(f.decoder, file->data, file->size / 2, false, &f.img, NULL, NULL) ==
@@ -247,7 +249,7 @@ static double seconds(const struct rusage *u)
            (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
 }
 
-static outcome run(const char *name, const rq_buf *file, long memory_mib)
+static outcome run(const char *name, const rq_buf *file, long memory_mib, bool alike)
 {
     outcome o = {0};
     struct rusage used;
@@ -257,7 +259,7 @@ static outcome run(const char *name, const rq_buf *file, long memory_mib)
     const pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
-        child(ends[1], file, memory_mib);
+        child(ends[1], file, memory_mib, alike);
     close(ends[1]);
     const ssize_t got = read(ends[0], &o, sizeof o);
     close(ends[0]);
@@ -300,10 +302,10 @@ static void sweep(const char *dir, tally *t)
             sweep(path, t);
             continue;
         }
-        if (decoders_disagree(path))
-            continue;
         assert_ok(rq_file_read(path, (size_t)64 << 20, &file, &err), &err);
-        const outcome o = run(path, &file, MEMORY_MIB);
+        const bool alike = !decoders_disagree(path);
+        const outcome o = run(path, &file, MEMORY_MIB, alike);
+        assert_true(alike || o.status == RQ_CORRUPT_IMAGE);
         t->files++;
         t->ok += o.status == RQ_OK;
         t->compared[o.codec] += o.compared;
@@ -355,16 +357,16 @@ static void bombs_are_refused_before_allocation(void **state)
                                          .coded = JCS_YCbCr,
                                          .progressive = progressive != 0});
         put_be(find_bytes(&file, progressive ? "\xFF\xC2" : "\xFF\xC0", 2) + 5, 4, 0xFFFFFFFF);
-        assert_status(run("JPEG bomb", &file, 48).status, RQ_LIMIT);
+        assert_status(run("JPEG bomb", &file, 48, true).status, RQ_LIMIT);
     }
     assert_ok(rq_png_encode(pixel, 1, 1, 3, &file, &err), &err);
     put_be(file.data + 16, 4, 65535);
     put_be(file.data + 20, 4, 65535);
-    assert_status(run("PNG bomb", &file, 48).status, RQ_LIMIT);
+    assert_status(run("PNG bomb", &file, 48, true).status, RQ_LIMIT);
     static const char ppm[] = "P6\n65535 65535\n255\n123";
     file.size = 0;
     assert_ok(rq_buf_append(&file, ppm, sizeof ppm, &err), &err);
-    assert_status(run("PPM bomb", &file, 48).status, RQ_LIMIT);
+    assert_status(run("PPM bomb", &file, 48, true).status, RQ_LIMIT);
     rq_buf_free(&file);
 }
 
@@ -385,7 +387,7 @@ static void an_avif_bomb_is_refused_before_allocation(void **state)
     uint8_t *ispe = find_bytes(&file, "ispe", 4);
     put_be(ispe + 8, 4, 65535);
     put_be(ispe + 12, 4, 65535);
-    assert_status(run("AVIF bomb", &file, 96).status, RQ_LIMIT);
+    assert_status(run("AVIF bomb", &file, 96, true).status, RQ_LIMIT);
     avifRWDataFree(&out);
     avifImageDestroy(image);
     avifEncoderDestroy(e);
