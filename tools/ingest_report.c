@@ -2,17 +2,18 @@
 //
 // `rq-ingest report`: a report that was written earlier, by rq-ingest or rq-pack, as totals and
 // as a page. The report holds no pictures; with the source beside it the page gets them. Also
-// here: the summary line that scan and report print.
+// here: what the commands share.
 #include "ingest/source.h"
 #include "tools/ingest_commands.h"
 #include "tools/source_opts.h"
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- shared ------------------------------------------------------------------------------ */
 
-static void put_count(FILE *to, uint64_t n, const char *one, const char *many)
+void rq_ingest_print_count(FILE *to, uint64_t n, const char *one, const char *many)
 {
     char text[32];
     fprintf(to, "%s %s", rq_format_count(text, n), n == 1 ? one : many);
@@ -21,25 +22,25 @@ static void put_count(FILE *to, uint64_t n, const char *one, const char *many)
 void rq_ingest_print_summary(FILE *to, const rq_report_totals *t, int classes)
 {
     static const char dot[] = " \xC2\xB7 ";
-    put_count(to, t->images, "image", "images");
+    rq_ingest_print_count(to, t->images, "image", "images");
     fputs(dot, to);
-    put_count(to, (uint64_t)classes, "class", "classes");
+    rq_ingest_print_count(to, (uint64_t)classes, "class", "classes");
     for (int k = 0; k < RQ_VERDICT_COUNT; k++) {
         const char *name = rq_verdict_name((rq_verdict_kind)k);
         if (k == RQ_VERDICT_WARNED && t->verdicts[k] == 0)
             continue;
         fputs(dot, to);
-        put_count(to, t->verdicts[k], name, name);
+        rq_ingest_print_count(to, t->verdicts[k], name, name);
     }
     if (t->duplicates > 0) {
         fputs(dot, to);
-        put_count(to, t->duplicates, "duplicate", "duplicates");
+        rq_ingest_print_count(to, t->duplicates, "duplicate", "duplicates");
     }
     if (t->conflicts > 0)
         fprintf(to, " (%" PRIu64 " in another class)", t->conflicts);
     if (t->dropped > 0) {
         fputs(dot, to);
-        put_count(to, t->dropped, "dropped", "dropped");
+        rq_ingest_print_count(to, t->dropped, "dropped", "dropped");
     }
     fputc('\n', to);
 }
@@ -53,6 +54,21 @@ void rq_ingest_print_json(FILE *to, const rq_report_totals *t, int classes)
     fprintf(to,
             ", \"duplicates\": %" PRIu64 ", \"conflicts\": %" PRIu64 ", \"dropped\": %" PRIu64,
             t->duplicates, t->conflicts, t->dropped);
+}
+
+const char *rq_ingest_same_file(const char *path, const char *const *paths, size_t n)
+{
+    struct stat mine, other;
+    const bool exists = path != NULL && stat(path, &mine) == 0;
+    for (size_t i = 0; path != NULL && i < n; i++) {
+        if (paths[i] == NULL)
+            continue;
+        if (strcmp(path, paths[i]) == 0 ||
+            (exists && stat(paths[i], &other) == 0 && mine.st_dev == other.st_dev &&
+             mine.st_ino == other.st_ino))
+            return paths[i];
+    }
+    return NULL;
 }
 
 rq_status rq_ingest_write_page(rq_ingest_page *page, const rq_report_summary *summary,
@@ -101,6 +117,11 @@ static int parse(request *q, int argc, char **argv)
     q->report = argv[1];
     q->paths = (const char *const *)argv + 2;
     q->n_paths = (size_t)n_args - 1;
+    const char *taken =
+        rq_ingest_same_file(q->html, (const char *const *)argv + 1, (size_t)n_args);
+    if (taken != NULL)
+        return rq_cli_usage("'%.200s' would be written over: give the page a name of its own",
+                            taken);
     return -1;
 }
 
@@ -110,20 +131,37 @@ static rq_status on_line(void *cookie, const rq_report_entry *e, rq_err *err)
 }
 
 /* Reads the source until every picture is there. */
+static rq_status read_pictures(rq_source *src, rq_ingest_page *page, rq_err *err)
+{
+    rq_record rec;
+    uint64_t images = 0, bytes = 0;
+    while (rq_ingest_page_missing(page) > 0) {
+        if (rq_cli_stop)
+            return rq_fail(err, RQ_CANCELLED, "interrupted; no page was written");
+        const rq_status st = rq_source_next(src, &rec, err);
+        if (st != RQ_OK)
+            return st == RQ_END ? RQ_OK : st;
+        if (rec.status == RQ_OK && rq_ingest_page_wants(page, rec.entry.name))
+            RQ_TRY(rq_ingest_page_offer(page, rec.entry.name, rec.data, rec.size, err));
+        bytes += rec.entry.bytes;
+        rq_progress_update(++images, bytes, NULL);
+    }
+    return RQ_OK;
+}
+
 static rq_status find_pictures(const request *q, rq_ingest_page *page, rq_err *err)
 {
     rq_source *src = NULL;
-    rq_record rec;
     RQ_TRY(rq_source_request_open(&src, &q->in, q->paths, q->n_paths, err));
-    rq_status st = RQ_OK;
-    while (st == RQ_OK && rq_ingest_page_missing(page) > 0) {
-        st = rq_cli_stop ? rq_fail(err, RQ_CANCELLED, "interrupted; no page was written")
-                         : rq_source_next(src, &rec, err);
-        if (st == RQ_OK && rec.status == RQ_OK && rq_ingest_page_wants(page, rec.entry.name))
-            st = rq_ingest_page_offer(page, rec.entry.name, rec.data, rec.size, err);
-    }
+    rq_progress_begin("looking for pictures", "images", rq_source_count(src));
+    const rq_status st = read_pictures(src, page, err);
+    rq_progress_end();
     rq_source_close(&src);
-    return st == RQ_END ? RQ_OK : st;
+    const rq_log_sink log = rq_cli_log();
+    if (st == RQ_OK && rq_ingest_page_missing(page) > 0)
+        rq_log(&log, RQ_LOG_WARN, "%zu pictures for the page are not in the source",
+               rq_ingest_page_missing(page));
+    return st;
 }
 
 static void print_counts(FILE *to, const rq_ingest_stats *s)
@@ -147,10 +185,12 @@ static void print_result(const request *q, const rq_report_summary *s,
                          const rq_ingest_stats *stats)
 {
     FILE *people = rq_cli.json ? stderr : stdout;
-    rq_ingest_print_summary(people, &s->totals, s->classes);
-    print_counts(people, stats);
-    if (q->html != NULL)
-        fprintf(people, "page written to %s\n", q->html);
+    if (!rq_cli.json || rq_cli.verbose >= 0) {
+        rq_ingest_print_summary(people, &s->totals, s->classes);
+        print_counts(people, stats);
+        if (q->html != NULL)
+            fprintf(people, "page written to %s\n", q->html);
+    }
     if (!rq_cli.json)
         return;
     printf("{");

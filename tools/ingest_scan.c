@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `rq-ingest scan`: every image of a source is decoded and judged; a report, a page and one
-// line say what came out. Outputs are opened before the first image is read, so that a path
-// that cannot be written fails at once, and get their names when all is done.
+// line say what came out. Outputs are opened before the source is listed, so that a path that
+// cannot be written fails at once, and get their names when all is done.
 #include "ingest/scan.h"
 #include "tools/ingest_commands.h"
 #include "tools/source_opts.h"
@@ -68,6 +68,12 @@ static int parse(request *q, int argc, char **argv)
         q->report = NULL;
     q->paths = (const char *const *)argv + 1;
     q->n_paths = (size_t)n_args;
+    const char *taken = rq_ingest_same_file(q->report, &q->html, 1);
+    taken = taken != NULL ? taken : rq_ingest_same_file(q->report, q->paths, q->n_paths);
+    taken = taken != NULL ? taken : rq_ingest_same_file(q->html, q->paths, q->n_paths);
+    if (taken != NULL)
+        return rq_cli_usage("'%.200s' would be written over: give outputs names of their own",
+                            taken);
     return -1;
 }
 
@@ -141,11 +147,13 @@ static void print_result(const request *q, const rq_source *src, const rq_report
 {
     const int classes = rq_source_classes(src);
     FILE *people = rq_cli.json ? stderr : stdout;
-    rq_ingest_print_summary(people, t, classes);
-    if (q->report != NULL)
-        fprintf(people, "report written to %s\n", q->report);
-    if (q->html != NULL)
-        fprintf(people, "page written to %s\n", q->html);
+    if (!rq_cli.json || rq_cli.verbose >= 0) {
+        rq_ingest_print_summary(people, t, classes);
+        if (q->report != NULL)
+            fprintf(people, "report written to %s\n", q->report);
+        if (q->html != NULL)
+            fprintf(people, "page written to %s\n", q->html);
+    }
     if (!rq_cli.json)
         return;
     printf("{");
@@ -165,9 +173,9 @@ int rq_ingest_scan(int argc, char **argv)
     outputs out = {0};
     rq_report_totals totals = {0};
     const uint64_t begin = rq_clock_ns();
-    rq_status st = rq_source_request_open(&src, &q.in, q.paths, q.n_paths, &err);
+    rq_status st = open_outputs(&q, &out, &err);
     if (st == RQ_OK)
-        st = open_outputs(&q, &out, &err);
+        st = rq_source_request_open(&src, &q.in, q.paths, q.n_paths, &err);
     if (st == RQ_OK)
         st = scan(&q, src, &out, &err);
     if (st == RQ_OK)

@@ -118,6 +118,9 @@ static rq_status checksum(const request *q, finding *f, rq_err *err)
     struct stat st;
     if (stat(f->path, &st) != 0)
         return rq_fail_errno(err, "cannot open '%s'", f->path);
+    if (!S_ISREG(st.st_mode) && q->md5 != NULL)
+        return rq_fail(err, RQ_INVALID_ARG, "'%s' is no file, so it has no MD5 to compare",
+                       f->path);
     if (!S_ISREG(st.st_mode) || !q->checksum)
         return RQ_OK;
     const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
@@ -223,16 +226,20 @@ static rq_split expected_split(const request *q, const finding *f)
 static void compare_counts(const request *q, finding *f)
 {
     FILE *to = people();
-    char a[32], b[32];
+    char a[32];
     if (!f->counted)
         return;
-    fprintf(to, "  %s images", rq_format_count(a, f->images));
-    if (f->labelled)
-        fprintf(to, ", %s classes of %" PRIu64 " to %" PRIu64 " images",
-                rq_format_count(b, (uint64_t)f->classes), f->least, f->most);
-    else
-        fprintf(to, ", no labels");
-    fprintf(to, "\n");
+    fprintf(to, "  ");
+    rq_ingest_print_count(to, f->images, "image", "images");
+    if (f->labelled) {
+        fprintf(to, ", ");
+        rq_ingest_print_count(to, (uint64_t)f->classes, "class", "classes");
+        fprintf(to, " of ");
+        if (f->least != f->most)
+            fprintf(to, "%" PRIu64 " to ", f->least);
+        rq_ingest_print_count(to, f->most, "image", "images");
+    }
+    fprintf(to, f->labelled ? "\n" : ", no labels\n");
     const rq_split split = expected_split(q, f);
     for (size_t i = 0; i < sizeof official / sizeof *official; i++) {
         if (official[i].split != split)
@@ -251,21 +258,32 @@ static void compare_counts(const request *q, finding *f)
     }
 }
 
-static void print_json(const finding *f, bool first)
+static void print_json_text(const char *text)
 {
-    rq_buf path = {0};
-    const bool named = rq_json_append_string(&path, f->path, NULL) == RQ_OK;
-    printf("%s\n  {\"path\": %s, \"official\": %s%s%s", first ? "" : ",",
-           named ? (const char *)path.data : "null", f->by_md5 ? "\"" : "",
-           f->by_md5 ? f->by_md5->name : "null", f->by_md5 ? "\"" : "");
+    rq_buf quoted = {0};
+    const bool good = text != NULL && rq_json_append_string(&quoted, text, NULL) == RQ_OK;
+    fputs(good ? (const char *)quoted.data : "null", stdout);
+    rq_buf_free(&quoted);
+}
+
+/* error: what kept it from being verified, or NULL. */
+static void print_json(const finding *f, const char *error, bool first)
+{
+    printf("%s\n  {\"path\": ", first ? "" : ",");
+    print_json_text(f->path);
+    printf(", \"official\": ");
+    print_json_text(f->by_md5 != NULL ? f->by_md5->name : NULL);
     if (f->md5[0] != '\0')
         printf(", \"bytes\": %" PRIu64 ", \"md5\": \"%s\"", f->bytes, f->md5);
     if (f->counted)
         printf(", \"images\": %" PRIu64 ", \"classes\": %d, \"least\": %" PRIu64
                ", \"most\": %" PRIu64,
                f->images, f->classes, f->least, f->most);
+    if (error != NULL) {
+        printf(", \"error\": ");
+        print_json_text(error);
+    }
     printf(", \"mismatch\": %s}", f->mismatch ? "true" : "false");
-    rq_buf_free(&path);
 }
 
 static rq_status verify_one(const request *q, finding *f, rq_err *err)
@@ -311,6 +329,8 @@ static int check(request *q, int n_args)
         return rq_cli_usage("--md5 takes 32 hex digits, not '%.80s'", q->md5);
     if (q->md5 != NULL && n_args > 1)
         return rq_cli_usage("--md5 goes with one file, not with %d", n_args);
+    if (q->md5 != NULL && !q->checksum)
+        return rq_cli_usage("--md5 cannot be compared with --no-checksum");
     if (!q->checksum && !q->counts)
         return rq_cli_usage("nothing to compare with --no-checksum and --no-counts");
     return -1;
@@ -325,18 +345,22 @@ int rq_ingest_verify(int argc, char **argv)
     if (code >= 0)
         return code;
     bool mismatch = false;
-    rq_err err = {0};
+    int failure = 0;
+    rq_status st = RQ_OK;
     if (rq_cli.json)
         printf("[");
-    for (int i = 1; i <= n_args && err.status == RQ_OK; i++) {
+    for (int i = 1; i <= n_args && st != RQ_CANCELLED; i++) {
         finding f = {.path = argv[i]};
-        if (verify_one(&q, &f, &err) == RQ_OK && rq_cli.json)
-            print_json(&f, i == 1);
+        rq_err err = {0};
+        st = verify_one(&q, &f, &err);
+        if (st != RQ_OK)
+            code = rq_cli_fail(&err);
+        failure = st != RQ_OK && (failure == 0 || st == RQ_CANCELLED) ? code : failure;
+        if (rq_cli.json)
+            print_json(&f, st == RQ_OK ? NULL : err.text, i == 1);
         mismatch = mismatch || f.mismatch;
     }
     if (rq_cli.json)
         printf("\n]\n");
-    if (err.status != RQ_OK)
-        return rq_cli_fail(&err);
-    return mismatch ? rq_status_exit_code(RQ_BAD_CHECKSUM) : 0;
+    return failure == 0 && mismatch ? rq_status_exit_code(RQ_BAD_CHECKSUM) : failure;
 }

@@ -104,8 +104,34 @@ expect 2 'did you mean' rq-ingest scna src
 expect 3 'missing' rq-ingest scan missing
 expect 3 'no/such' rq-ingest scan src --report no/such/r.jsonl
 expect 3 'no/such' rq-ingest scan src --html no/such/p.html
+expect 3 'Is a directory' rq-ingest scan src --report src/ant
 mkdir nothing
 expect 3 'nothing' rq-ingest scan nothing
+
+# nothing that is read is written over, nor one output by the other, whatever it is called
+cp full.jsonl kept.jsonl
+ln -s full.jsonl link.jsonl
+(cd src && tar cf ../src.tar ant bee) || fail "tar"
+cp src.tar kept.tar
+expect 2 'would be written over' rq-ingest scan src --report same --html same
+expect 2 'would be written over' rq-ingest scan src.tar --html src.tar
+expect 2 'would be written over' rq-ingest scan src.tar --report ./src.tar
+expect 2 'would be written over' rq-ingest report full.jsonl --html link.jsonl
+cmp full.jsonl kept.jsonl && cmp src.tar kept.tar || fail "an input was written over"
+[ ! -e same ] || fail "a page took the place of the report"
+
+# with -q, JSON is all there is; a page tells which pictures it has not found
+rq-ingest scan src --json -q --report none >out.json 2>err.txt
+[ ! -s err.txt ] && [ "$(wc -l <out.json)" = 1 ] || fail "-q --json: $(cat out.json err.txt)"
+mkdir -p other/ant
+cp src/ant/one.ppm other/ant/one.ppm
+expect 0 '3 pictures for the page are not in the source' \
+    rq-ingest report full.jsonl other --html bare.html
+
+# what a name holds does not reach the terminal
+mkdir -p esc/ant
+echo text >"$(printf 'esc/ant/a\033[2Jb.jpg')"
+expect 1 'ant/a?[2Jb.jpg' rq-ingest scan esc --report none
 expect 2 'no report given' rq-ingest report
 expect 2 'add --html' rq-ingest report full.jsonl src
 
@@ -125,6 +151,13 @@ rq-ingest verify src other.tar --no-counts --json >out.json 2>err.txt || fail "v
 says out.json '{"path": "other.tar", "official": null, "bytes": 3, "md5": "900150983cd24fb0d6963f7d28e17f72", "mismatch": false}'
 says err.txt 'not one of the official archives'
 expect 2 '32 hex digits' rq-ingest verify other.tar --md5 xyz
+expect 2 'no file' rq-ingest verify src --md5 900150983cd24fb0d6963f7d28e17f72
+expect 2 'no-checksum' rq-ingest verify other.tar --no-checksum --md5 900150983cd24fb0d6963f7d28e17f72
+# one that cannot be read does not keep the others from being verified
+rq-ingest verify missing.tar other.tar --no-counts --json >out.json 2>err.txt
+[ $? = 3 ] || fail "verify of a missing and another: $(cat err.txt)"
+says out.json '"error": "cannot open '
+says out.json '"path": "other.tar", "official": null, "bytes": 3'
 expect 2 'no source given' rq-ingest verify
 expect 3 'missing.tar' rq-ingest verify missing.tar
 
@@ -145,7 +178,7 @@ while [ $i -lt 1500 ]; do ln one.ppm many/a/$i.ppm; i=$((i + 1)); done
 rq-ingest scan many --threads 1 --report int.jsonl --html int.html >out.txt 2>err.txt &
 pid=$!
 tries=0
-until ls -A | grep -q 'int.jsonl.tmp-' || [ $tries -gt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
+until grep -q 'scanning' err.txt || [ $tries -gt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
 kill -TERM $pid
 wait $pid
 rc=$?
