@@ -22,7 +22,8 @@ const char rq_bars_css[] =
     ".bars svg{width:100%;height:auto;display:block;margin-top:8px}"
     ".bars svg text{font-size:10px;fill:var(--dim);text-anchor:middle}"
     ".bars rect{fill:var(--accent);opacity:.82}.bars rect:hover{opacity:1}"
-    ".bars line{stroke:var(--line)}.bars .note{font-size:12.5px;margin-top:2px}"
+    ".bars line{stroke:var(--line)}"
+    ".bars .note{font-size:12.5px;margin-top:2px;overflow-wrap:anywhere}"
     ".few{display:grid;grid-template-columns:minmax(60px,max-content) 1fr max-content;"
     "gap:4px 12px;align-items:center;margin-top:10px;font-size:12.5px}"
     ".few i{display:block;height:10px;border-radius:3px;background:var(--accent);opacity:.82}"
@@ -137,9 +138,12 @@ static rq_status put_log_bars(rq_buf *out, const rq_bins *b, double every, label
 static rq_status put_sides(rq_buf *out, const rq_ingest_stats *s, rq_err *err)
 {
     RQ_TRY(begin(out, "Shorter side, pixels", err));
-    RQ_TRY(rq_buf_printf(out, err, "smallest %d, median %d, largest %d; 1 in 100 below %d",
+    RQ_TRY(rq_buf_printf(out, err, "smallest %d, median %d, largest %d",
                          rq_ingest_stats_side(s, 0), rq_ingest_stats_side(s, 0.5),
-                         rq_ingest_stats_side(s, 1), rq_ingest_stats_side(s, 0.01)));
+                         rq_ingest_stats_side(s, 1)));
+    if (s->kept >= 100)
+        RQ_TRY(rq_buf_printf(out, err, "; 1 in 100 has %d or less",
+                             rq_ingest_stats_side(s, 0.01)));
     return put_log_bars(out, &s->side, 1, label_pixels, err);
 }
 
@@ -162,6 +166,14 @@ static rq_status put_file_sizes(rq_buf *out, const rq_ingest_stats *s, rq_err *e
 
 /* ---- classes ----------------------------------------------------------------------------- */
 
+/* Isolated, so that a name that is written from right to left turns nothing else around. */
+static rq_status put_class_name(rq_buf *out, const rq_class_stats *c, rq_err *err)
+{
+    RQ_TRY(rq_buf_printf(out, err, "<bdi>"));
+    RQ_TRY(rq_html_text(out, c->name != NULL ? c->name : "no file in it", err));
+    return rq_buf_printf(out, err, "</bdi>");
+}
+
 static rq_status put_few_classes(rq_buf *out, const rq_ingest_stats *s, uint64_t most,
                                  rq_err *err)
 {
@@ -169,7 +181,7 @@ static rq_status put_few_classes(rq_buf *out, const rq_ingest_stats *s, uint64_t
     for (size_t i = 0; i < s->n_classes; i++) {
         char text[32];
         RQ_TRY(rq_buf_printf(out, err, "<span>"));
-        RQ_TRY(rq_html_text(out, s->classes[i].name ? s->classes[i].name : "(no image)", err));
+        RQ_TRY(put_class_name(out, &s->classes[i], err));
         RQ_TRY(rq_buf_printf(out, err, "</span><i style=\"width:%.1f%%\"></i><b>%s</b>",
                              100 * (double)s->classes[i].images / (double)most,
                              rq_format_count(text, s->classes[i].images)));
@@ -200,7 +212,7 @@ static rq_status put_many_classes(rq_buf *out, const rq_ingest_stats *s, uint64_
                      from + step - 1);
         RQ_TRY(put_bar(out, i * w, w, count[i], tallest, range, err));
     }
-    const double every = rq_chart_step((double)(bins * (int64_t)step), 5);
+    const double every = fmax(rq_chart_step((double)(bins * (int64_t)step), 5), 1);
     for (double t = ceil((double)low / every) * every; t < (double)low + bins * (double)step;
          t += every) {
         char text[32];
@@ -211,28 +223,41 @@ static rq_status put_many_classes(rq_buf *out, const rq_ingest_stats *s, uint64_
     return rq_buf_printf(out, err, "</svg></figure>\n");
 }
 
+/* "fewest 3 (ant), most 7 (bee)" */
+static rq_status put_extremes(rq_buf *out, const rq_class_stats *least,
+                              const rq_class_stats *most, rq_err *err)
+{
+    char text[32];
+    RQ_TRY(rq_buf_printf(out, err, "fewest %s (", rq_format_count(text, least->images)));
+    RQ_TRY(put_class_name(out, least, err));
+    RQ_TRY(rq_buf_printf(out, err, "), most %s (", rq_format_count(text, most->images)));
+    RQ_TRY(put_class_name(out, most, err));
+    return rq_buf_printf(out, err, ")");
+}
+
 static rq_status put_classes(rq_buf *out, const rq_ingest_stats *s, rq_err *err)
 {
-    if (s->n_classes == 0)
-        return RQ_OK;
+    const rq_class_stats *c = s->classes;
     size_t least = 0, most = 0;
     for (size_t i = 1; i < s->n_classes; i++) {
-        least = s->classes[i].images < s->classes[least].images ? i : least;
-        most = s->classes[i].images > s->classes[most].images ? i : most;
+        least = c[i].images < c[least].images ? i : least;
+        most = c[i].images > c[most].images ? i : most;
     }
-    char low[32], high[32];
-    const char *name = s->classes[least].name;
+    if (s->n_classes == 0 || c[most].images == 0) /* classes are known, labels are not */
+        return RQ_OK;
+    char text[32];
+    const bool even = c[least].images == c[most].images;
     RQ_TRY(begin(out, "Images per class", err));
-    RQ_TRY(
-        rq_buf_printf(out, err, "fewest %s (", rq_format_count(low, s->classes[least].images)));
-    RQ_TRY(rq_html_text(out, name != NULL ? name : "empty", err));
-    RQ_TRY(rq_buf_printf(out, err, "), most %s (",
-                         rq_format_count(high, s->classes[most].images)));
-    RQ_TRY(rq_html_text(out, s->classes[most].name, err));
-    RQ_TRY(rq_buf_printf(out, err, ")"));
+    if (even)
+        RQ_TRY(rq_buf_printf(out, err, "%s in %s", rq_format_count(text, c[most].images),
+                             s->n_classes == 1 ? "the only one" : "every class"));
+    else
+        RQ_TRY(put_extremes(out, &c[least], &c[most], err));
     if (s->n_classes <= FEW_CLASSES)
-        return put_few_classes(out, s, s->classes[most].images, err);
-    return put_many_classes(out, s, s->classes[least].images, s->classes[most].images, err);
+        return put_few_classes(out, s, c[most].images, err);
+    if (even) /* nothing to draw */
+        return rq_buf_printf(out, err, "</div></figure>\n");
+    return put_many_classes(out, s, c[least].images, c[most].images, err);
 }
 
 rq_status rq_bars_append(rq_buf *out, const rq_ingest_stats *s, rq_err *err)

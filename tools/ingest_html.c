@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Pictures up to this size are magnified, or nobody would see them. */
+enum { TINY_SIDE = 32 };
+
 static const char css[] =
     ":root{--bad:#b42318}@media(prefers-color-scheme:dark){:root{--bad:#ff8a7a}}"
     "main{max-width:1320px}"
@@ -37,8 +40,10 @@ static const char css[] =
     ".box{height:150px;background:var(--bg);display:flex;align-items:center;justify-content:"
     "center;padding:8px;color:var(--dim);font-size:12px}"
     ".box img{max-width:100%;max-height:100%;object-fit:contain;display:block}"
+    ".box img.tiny{width:64px;height:64px;image-rendering:pixelated}"
     ".two{display:grid;grid-template-columns:1fr 1fr;gap:1px;background:var(--line)}"
     ".two>div{background:var(--card);min-width:0}"
+    ".kind span{white-space:nowrap}"
     "figcaption,.two p{padding:9px 11px 11px;font-size:12px;margin:0}"
     ".name{overflow-wrap:anywhere;line-height:1.35}figcaption>div+div{margin-top:3px}"
     ".tags{display:flex;flex-wrap:wrap;gap:4px}.tags i{font-style:normal;font-size:11px;"
@@ -46,7 +51,7 @@ static const char css[] =
     ".tags i.alert{color:var(--bad);border-color:var(--bad)}"
     "table{border-collapse:collapse;width:100%;font-size:13px}"
     "th{text-align:left;font-weight:600;color:var(--dim);font-size:12px}"
-    "td,th{padding:5px 14px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}"
+    "td,th{padding:5px 14px 5px 0;border-bottom:1px solid var(--line);vertical-align:baseline}"
     "td.num{white-space:nowrap;font-variant-numeric:tabular-nums}"
     "tr:last-child "
     "td{border-bottom:0}.more{margin-top:12px;color:var(--dim);font-size:12.5px}\n";
@@ -155,10 +160,11 @@ static rq_status put_picture(rq_buf *out, const rq_page_item *item, rq_err *err)
 {
     if (item->picture.size == 0)
         return rq_buf_printf(out, err, "<div class=\"box\">no picture</div>");
+    const bool tiny = item->width <= TINY_SIDE && item->height <= TINY_SIDE;
     RQ_TRY(rq_buf_printf(out, err,
-                         "<div class=\"box\"><img alt=\"\" width=\"%d\" height=\"%d\" "
+                         "<div class=\"box\"><img%s alt=\"\" width=\"%d\" height=\"%d\" "
                          "src=\"",
-                         item->width, item->height));
+                         tiny ? " class=\"tiny\"" : "", item->width, item->height));
     RQ_TRY(rq_html_data_uri(out, "image/jpeg", item->picture.data, item->picture.size, err));
     return rq_buf_printf(out, err, "\"></div>");
 }
@@ -168,8 +174,8 @@ static rq_status put_kind(rq_buf *out, const rq_page_item *item, rq_err *err)
 {
     char size[32];
     return rq_buf_printf(out, err,
-                         "<div class=\"dim\">%s \xC2\xB7 %s \xC2\xB7 %d \xC3\x97 %d \xC2\xB7 "
-                         "%s</div>",
+                         "<div class=\"dim kind\">%s \xC2\xB7 %s \xC2\xB7 <span>%d \xC3\x97 %d "
+                         "\xC2\xB7</span> <span>%s</span></div>",
                          rq_codec_name(item->info.codec), rq_color_model_name(item->info.color),
                          item->info.width, item->info.height,
                          rq_format_bytes(size, (double)item->bytes));

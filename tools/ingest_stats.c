@@ -52,13 +52,15 @@ rq_status rq_ingest_stats_classes(rq_ingest_stats *s, int classes, rq_err *err)
     return RQ_OK;
 }
 
-static rq_status count_class(rq_ingest_stats *s, const rq_report_entry *e, rq_err *err)
+/* Also a class of which nothing is kept has its name. */
+static rq_status count_class(rq_ingest_stats *s, const rq_report_entry *e, bool kept,
+                             rq_err *err)
 {
     if (e->label < 0 || e->label >= MAX_CLASSES)
         return RQ_OK;
     RQ_TRY(rq_ingest_stats_classes(s, e->label + 1, err));
     rq_class_stats *c = &s->classes[e->label];
-    c->images++;
+    c->images += kept;
     if (c->name != NULL || e->class_name == NULL)
         return RQ_OK;
     c->name = rq_strdup(e->class_name);
@@ -74,13 +76,13 @@ rq_status rq_ingest_stats_add(rq_ingest_stats *s, const rq_report_entry *e, rq_e
     s->codecs[e->info.codec]++;
     if (e->verdict.kind == RQ_VERDICT_REJECTED) {
         s->errors[e->verdict.status]++;
-        return RQ_OK;
+        return count_class(s, e, false, err);
     }
     s->colors[e->info.color]++;
     for (int i = 0; i < RQ_NOTE_BITS; i++)
         s->notes[i] += e->info.notes >> i & 1;
     if (e->dropped || w <= 0 || h <= 0)
-        return RQ_OK;
+        return count_class(s, e, false, err);
     s->kept++;
     s->landscape += w > h;
     s->portrait += h > w;
@@ -89,7 +91,7 @@ rq_status rq_ingest_stats_add(rq_ingest_stats *s, const rq_report_entry *e, rq_e
     count(&s->side, side);
     count(&s->aspect, (double)w / h);
     count(&s->bytes, e->bytes > 0 ? (double)e->bytes : 1);
-    return count_class(s, e, err);
+    return count_class(s, e, true, err);
 }
 
 int rq_ingest_stats_side(const rq_ingest_stats *s, double share)

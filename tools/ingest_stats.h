@@ -30,7 +30,7 @@ typedef struct rq_ingest_stats {
     uint64_t kept, landscape, portrait; /* the others are square */
     uint64_t *sides;                    /* [RQ_SIDES]: images by shorter side */
     rq_bins side, aspect, bytes;
-    rq_class_stats *classes; /* [n_classes], by label; name NULL: no image seen */
+    rq_class_stats *classes; /* [n_classes], by label; name NULL: no file seen */
     size_t n_classes, class_cap;
 } rq_ingest_stats;
 
