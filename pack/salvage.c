@@ -566,6 +566,8 @@ rq_status rq_salvage_scan(rq_salvage *s, const char *path, uint64_t expected,
     s->bytes = w.shard.bytes;
     if (st == RQ_OK)
         st = entries ? use_index(&w, entries, err) : use_frames(&w, expected, err);
+    if (st == RQ_OK && opts->progress)
+        opts->progress(opts->cookie, s->bytes, s->bytes);
     rq_free(entries);
     ZSTD_freeDCtx(w.dctx);
     rq_frame_coder_fini(&w.coder);
