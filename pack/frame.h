@@ -1,6 +1,6 @@
 /* One sample as one zstd frame: tar members in, frame out, and back.
  *
- * The content is KEY.jpg|avif|ppm|pgm, KEY.mask.pgm (optional), KEY.cls (with a label),
+ * The content is KEY.jpg|rqd|avif|ppm|pgm|rqp, KEY.mask.pgm (optional), KEY.cls (with a label),
  * KEY.json, each with its header and padded with zeros to 512 bytes. There is one valid content
  * for a sample, so reading checks every byte that is not payload. */
 #ifndef RQ_PACK_FRAME_H
