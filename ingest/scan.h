@@ -2,8 +2,8 @@
  *
  * Worker threads decode; lines, duplicates and callbacks come in the source's reading order, so
  * that a report does not depend on the number of threads. Memory: what is in flight is bounded,
- * decodes together stay below limits.max_memory_bytes, besides 8 MiB that a thread may keep from
- * one image to the next, and only the hashes grow with the number of images. */
+ * decodes together stay below limits.max_memory_bytes, besides 8 MiB that a thread may keep
+ * from one image to the next, and only the hashes grow with the number of images. */
 #ifndef RQ_INGEST_SCAN_H
 #define RQ_INGEST_SCAN_H
 
