@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The catalogue while it is being made: what names say, strings that live as long as the
-// source, and the lists that the walkers of folders and archives fill. Sorting and layouts are
-// source.c's.
+// source, and the lists that the walkers of folders and archives fill. Layouts are resolve.c's,
+// sorting is naming.c's.
 #include "ingest/source_impl.h"
 
 #include "common/file.h"
@@ -34,9 +34,10 @@ size_t rq_archive_stem(const char *path)
 bool rq_is_no_image(const char *path)
 {
     static const char *const extensions[] = {
-        "txt", "xml", "csv", "tsv", "md",  "json", "jsonl", "yaml", "yml",  "toml",   "html",
-        "htm", "pdf", "mat", "npy", "npz", "pkl",  "pt",    "py",   "sh",   "m",      "log",
-        "ini", "cfg", "db",  "rst", "tex", "md5",  "cls",   "sha1", "lock", "sha256", "lst"};
+        "txt",  "xml",  "csv",  "tsv",  "md",     "json", "jsonl", "yaml", "yml",
+        "toml", "html", "htm",  "pdf",  "mat",    "npy",  "npz",   "pkl",  "pt",
+        "py",   "sh",   "m",    "log",  "ini",    "cfg",  "db",    "rst",  "tex",
+        "md5",  "cls",  "sha1", "lock", "sha256", "lst",  "bin"};
     if (path[0] == '.' || strstr(path, "/.") != NULL)
         return true;
     const char *base = rq_path_base(path), *dot = strrchr(base, '.');
@@ -78,6 +79,11 @@ bool rq_same_ending(const char *a, const char *b)
     if (memcmp(a + n - common, b + m - common, common) != 0)
         return false;
     return rest == 0 || longer[rest - 1] == '/';
+}
+
+int rq_compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 bool rq_is_inside(const char *path, const char *folder, size_t length)

@@ -12,11 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Either every image has a class or none has; classes are numbers or names. */
 static rq_status check_kinds(rq_source *s, rq_err *err)
 {
@@ -34,11 +29,12 @@ static rq_status check_kinds(rq_source *s, rq_err *err)
             name = item;
     }
     if (with != NULL && without != NULL)
-        return rq_fail(
-            err, RQ_INVALID_ARG,
-            "%s is %s and %s is %s: either all inputs have classes or none has",
-            s->inputs[with->input].path, rq_layout_name(s->inputs[with->input].layout),
-            s->inputs[without->input].path, rq_layout_name(s->inputs[without->input].layout));
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "%s is %s and %s is %s: either all inputs have classes or none has",
+                       rq_input_name(&s->inputs[with->input]),
+                       rq_layout_name(s->inputs[with->input].layout),
+                       rq_input_name(&s->inputs[without->input]),
+                       rq_layout_name(s->inputs[without->input].layout));
     if (number != NULL && name != NULL)
         return rq_fail(err, RQ_INVALID_ARG,
                        "the label of %s is a number and that of %s is a name; all must be of "
@@ -49,17 +45,26 @@ static rq_status check_kinds(rq_source *s, rq_err *err)
     return RQ_OK;
 }
 
-/* With a list, numbers are places in it. */
+/* With a list, numbers are places in it. A devkit's list is in the order of ILSVRC ids, from 1,
+ * which labels from 0 must not be taken for. */
 static rq_status name_numbers(rq_source *s, rq_err *err)
 {
     rq_catalogue *c = &s->catalogue;
+    if (s->class_list.ilsvrc_ids)
+        return rq_fail(
+            err, RQ_INVALID_ARG,
+            "the label of %s is the number %s, and the list of classes is a devkit's, "
+            "in the order of ILSVRC ids; give --classes as LOC_synset_mapping.txt or "
+            "one name a line, in the order of the numbers",
+            c->items[0].stored, c->items[0].class_name);
     for (size_t i = 0; i < c->n_items; i++) {
         rq_item *item = &c->items[i];
         const int number = rq_label_number(item->class_name);
         const char *name = rq_class_list_at(&s->class_list, number);
         if (name == NULL)
             return rq_fail(err, RQ_INVALID_ARG,
-                           "the label of %s is %d, and the list of classes has only %zu",
+                           "the label of %s is %d, and the %zu classes of the list have the "
+                           "numbers from 0 on",
                            item->stored, number, s->class_list.n);
         RQ_TRY(rq_item_set_label(c, item, name, false, err));
     }
@@ -124,7 +129,7 @@ static rq_status keep_empty_folders(rq_catalogue *c, rq_input *in, rq_err *err)
         paths[i] = folders[i].path;
     for (size_t i = 0; i < n_items; i++)
         paths[n_folders + i] = c->items[in->first + i].stored;
-    qsort(paths, n_paths, sizeof *paths, by_text);
+    qsort(paths, n_paths, sizeof *paths, rq_compare_texts);
     size_t kept = 0;
     for (size_t i = 0; i < n_folders; i++) {
         const char *path = folders[i].path;
@@ -189,13 +194,13 @@ static rq_status check_listed(rq_source *s, rq_err *err)
     if (sorted == NULL)
         return rq_fail(err, RQ_OOM, "no memory for the list of classes");
     memcpy(sorted, s->class_list.names, s->class_list.n * sizeof *sorted);
-    qsort(sorted, s->class_list.n, sizeof *sorted, by_text);
+    qsort(sorted, s->class_list.n, sizeof *sorted, rq_compare_texts);
     const char *last = NULL;
     rq_status st = RQ_OK;
     for (size_t i = 0; i < c->n_items && st == RQ_OK; i++) {
         const char *name = c->items[i].class_name;
         if (name != last &&
-            bsearch(&name, sorted, s->class_list.n, sizeof *sorted, by_text) == NULL)
+            bsearch(&name, sorted, s->class_list.n, sizeof *sorted, rq_compare_texts) == NULL)
             st = rq_fail(err, RQ_INVALID_ARG,
                          "the class '%s' of %s is not in the list of %zu classes", name,
                          c->items[i].stored, s->class_list.n);
@@ -234,7 +239,7 @@ static rq_status number_classes(rq_source *s, class_set *set, rq_err *err)
         if (set->is_class[i])
             s->labels[s->n_labels++] = c->classes[i];
     }
-    qsort(s->labels, n, sizeof *s->labels, by_text);
+    qsort(s->labels, n, sizeof *s->labels, rq_compare_texts);
     for (int label = s->n_labels - 1; label >= 0; label--) {
         size_t index;
         RQ_TRY(class_index(c, s->labels[label], &index, err));
@@ -293,7 +298,7 @@ static void use_number_names(rq_source *s)
         if (c->number_names[i] != NULL)
             sorted[n++] = c->number_names[i];
     }
-    qsort(sorted, n, sizeof *sorted, by_text);
+    qsort(sorted, n, sizeof *sorted, rq_compare_texts);
     bool different = true;
     for (size_t i = 1; i < n; i++)
         different = different && strcmp(sorted[i - 1], sorted[i]) != 0;

@@ -53,6 +53,15 @@ uint32_t rq_ilsvrc_number(const char *name, bool *is_test)
     return *rest == '\0' || *rest == '.' ? (uint32_t)strtoul(at, NULL, 10) : 0;
 }
 
+int rq_ilsvrc_release(const char *name)
+{
+    const char *at = rq_path_base(name);
+    if (strncmp(at, "ILSVRC", 6) != 0 || strspn(at + 6, "0123456789") != 4)
+        return 0;
+    const int year = (int)strtol(at + 6, NULL, 10);
+    return year < 2012 ? year : 2012;
+}
+
 bool rq_is_class_name(const char *text)
 {
     const size_t n = strlen(text);
@@ -87,6 +96,13 @@ void rq_devkit_free(rq_devkit *g)
         rq_buf_free(&g->file[i]);
 }
 
+static void note(rq_devkit *g, rq_devkit_role role, const char *path)
+{
+    g->have[role] = true;
+    if (role == RQ_DEVKIT_TRUTH)
+        g->release = rq_ilsvrc_release(path);
+}
+
 static rq_status gather_archive(rq_devkit *g, const char *path, rq_err *err)
 {
     rq_source_opts opts;
@@ -113,7 +129,7 @@ static rq_status gather_archive(rq_devkit *g, const char *path, rq_err *err)
             s = rq_tar_read(t, g->file[r].data, (size_t)m->bytes, err);
         if (s == RQ_OK) {
             g->file[r].size = (size_t)m->bytes;
-            g->have[r] = true;
+            note(g, r, m->path);
         }
     }
     rq_tar_close(&t);
@@ -144,23 +160,26 @@ static rq_status gather_folder(rq_devkit *g, const char *path, rq_err *err)
             if (n < 0 || (size_t)n >= sizeof file || g->have[r] || stat(file, &st) != 0)
                 continue;
             RQ_TRY(rq_read_regular(file, MEMBER_MAX, &g->file[r], err));
-            g->have[r] = true;
+            note(g, r, file);
         }
     }
     return RQ_OK;
 }
 
-/* The meta.mat that stands beside a ground truth on its own. */
+/* The meta.mat, of whatever name, that stands beside a ground truth on its own. */
 static rq_status gather_sibling(rq_devkit *g, const char *path, rq_err *err)
 {
+    static const char *const names[] = {"meta.mat", "meta_clsloc.mat"};
     const size_t folder = (size_t)(rq_path_base(path) - path);
-    char file[RQ_PATH_BYTES_MAX];
-    const int n = snprintf(file, sizeof file, "%.*smeta.mat", (int)folder, path);
-    struct stat st;
-    if (n < 0 || (size_t)n >= sizeof file || stat(file, &st) != 0)
-        return RQ_OK;
-    RQ_TRY(rq_read_regular(file, MEMBER_MAX, &g->file[RQ_DEVKIT_META], err));
-    g->have[RQ_DEVKIT_META] = true;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !g->have[RQ_DEVKIT_META]; i++) {
+        char file[RQ_PATH_BYTES_MAX];
+        const int n = snprintf(file, sizeof file, "%.*s%s", (int)folder, path, names[i]);
+        struct stat st;
+        if (n < 0 || (size_t)n >= sizeof file || stat(file, &st) != 0)
+            continue;
+        RQ_TRY(rq_read_regular(file, MEMBER_MAX, &g->file[RQ_DEVKIT_META], err));
+        g->have[RQ_DEVKIT_META] = true;
+    }
     return RQ_OK;
 }
 
@@ -190,7 +209,7 @@ rq_status rq_devkit_gather(rq_devkit *g, const char *path, bool *text, rq_err *e
     }
     const rq_devkit_role as = r == RQ_DEVKIT_ROLES ? RQ_DEVKIT_META : r;
     RQ_TRY(rq_read_regular(path, MEMBER_MAX, &g->file[as], err));
-    g->have[as] = true;
+    note(g, as, path);
     return as == RQ_DEVKIT_TRUTH ? gather_sibling(g, path, err) : RQ_OK;
 }
 
@@ -229,11 +248,6 @@ static rq_status on_field(void *cookie, size_t row, const char *field, const rq_
     return RQ_OK;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Class names must be names, and differ. */
 static rq_status check_classes(const rq_class_list *l, const char *path, rq_err *err)
 {
@@ -242,7 +256,7 @@ static rq_status check_classes(const rq_class_list *l, const char *path, rq_err 
         return rq_fail(err, RQ_OOM, "%s: no memory for its classes", path);
     rq_status s = l->n > 0 ? RQ_OK : rq_fail(err, RQ_NOT_FOUND, "%s: no classes in it", path);
     memcpy(sorted, l->names, l->n * sizeof *sorted);
-    qsort(sorted, l->n, sizeof *sorted, by_text);
+    qsort(sorted, l->n, sizeof *sorted, rq_compare_texts);
     for (size_t i = 0; i < l->n && s == RQ_OK; i++) {
         if (!rq_is_class_name(sorted[i]))
             s = rq_fail(err, RQ_BAD_FORMAT, "%s: '%.80s' cannot be the name of a class", path,

@@ -88,7 +88,8 @@ static int by_stored(const void *a, const void *b, void *context)
 {
     const rq_item *items = context;
     const rq_item *x = &items[*(const size_t *)a], *y = &items[*(const size_t *)b];
-    return strcmp(x->stored, y->stored);
+    const int order = strcmp(x->stored, y->stored);
+    return order != 0 ? order : (x > y) - (x < y);
 }
 
 static rq_status label_by_place(rq_source *s, rq_labels *l, const char *path, rq_err *err)

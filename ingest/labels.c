@@ -22,7 +22,7 @@ struct rq_labels {
     uint32_t *by_base;
     size_t n, n_used;
     bool by_number, by_place, numbered;
-    int least;
+    int least, release;
 };
 
 /* ---- labels ------------------------------------------------------------------------------ */
@@ -134,6 +134,7 @@ static rq_status open_labels(rq_labels *l, rq_devkit *g, const rq_class_list *cl
                            "explains; put it beside them or give the whole devkit",
                            path);
         l->by_number = true;
+        l->release = g->release;
         RQ_TRY(rq_rows_parse(&l->rows, &g->file[RQ_DEVKIT_TRUTH], RQ_ROWS_NAMES, path, err));
         return labels_of_rows(l, classes, path, err);
     }
@@ -221,8 +222,11 @@ const char *rq_labels_find(rq_labels *l, const char *image_name)
     if (l->by_number) {
         bool is_test;
         const uint32_t number = rq_ilsvrc_number(image_name, &is_test);
+        const int release = rq_ilsvrc_release(image_name);
         if (number == 0 || number > l->n || is_test)
             return NULL;
+        if (release != 0 && l->release != 0 && release != l->release)
+            return NULL; /* the same number is another picture there */
         return use(l, &l->labels[number - 1])->class_name;
     }
     const label key = {.name = image_name};

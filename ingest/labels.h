@@ -57,7 +57,8 @@ bool rq_labels_by_place(const rq_labels *l);
 /* By place: the class of the i-th image, i < count. */
 const char *rq_labels_at(const rq_labels *l, size_t i);
 /* The class of an image, by its whole name, else by the end of its path, where folders that one
- * side lacks and extensions do not count; NULL when it has no label, or several. Counts. */
+ * side lacks and extensions do not count; NULL when it has no label, or several. A ground truth
+ * labels val images of its own release (2012 and later are one). Counts. */
 const char *rq_labels_find(rq_labels *l, const char *image_name);
 /* Labels that no find has met. */
 size_t rq_labels_unused(const rq_labels *l);

@@ -58,7 +58,8 @@ rq_split rq_split_of_name(const char *path)
     return found;
 }
 
-const char *rq_split_names(char *buf, unsigned splits)
+/* "train and val" of a set of 1 << rq_split; returns buf, of at least 32 bytes. */
+static const char *split_names(char *buf, unsigned splits)
 {
     size_t used = 0;
     buf[0] = '\0';
@@ -73,29 +74,26 @@ const char *rq_split_names(char *buf, unsigned splits)
     return buf;
 }
 
-static rq_status ask_for_split(const char *path, unsigned splits, rq_err *err)
+static bool are_several(unsigned splits)
 {
-    char names[32];
-    return rq_fail(err, RQ_INVALID_ARG,
-                   "%s holds %s; say which is wanted with --split, each split is a dataset of "
-                   "its own",
-                   path, rq_split_names(names, splits));
+    return (splits & (splits - 1)) != 0;
 }
 
-/* The one of the splits there that was asked for, or the only one. */
-static rq_status choose_split(const rq_source *s, const char *path, unsigned splits,
-                              rq_split *out, rq_err *err)
+rq_status rq_split_choose(const char *name, unsigned splits, rq_split asked, rq_split *out,
+                          rq_err *err)
 {
-    const rq_split asked = s->catalogue.opts.split;
     char names[32];
     *out = asked;
     if (asked != RQ_SPLIT_ANY && (splits & 1u << asked) != 0)
         return RQ_OK;
     if (asked != RQ_SPLIT_ANY)
-        return rq_fail(err, RQ_NOT_FOUND, "%s holds %s, and no %s", path,
-                       rq_split_names(names, splits), rq_split_name(asked));
-    if ((splits & (splits - 1)) != 0)
-        return ask_for_split(path, splits, err);
+        return rq_fail(err, RQ_NOT_FOUND, "%s holds %s, and no %s", name,
+                       split_names(names, splits), rq_split_name(asked));
+    if (are_several(splits))
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "%s holds %s; say which is wanted with --split, each split is a dataset "
+                       "of its own",
+                       name, split_names(names, splits));
     for (int i = RQ_SPLIT_TRAIN; i <= RQ_SPLIT_TEST; i++) {
         if (splits == 1u << i)
             *out = (rq_split)i;
@@ -187,7 +185,8 @@ static rq_status note_if_there(rq_source *s, const char *folder, const char *nam
     return rq_catalogue_text(&s->catalogue, path, (size_t)n, out, err);
 }
 
-/* Labels and classes of ImageNet's releases in a folder: used when the images need them. */
+/* Labels and classes of ImageNet's releases in a folder: used when the images need them, the
+ * first that is found. */
 static rq_status look_beside(rq_source *s, const char *folder, rq_err *err)
 {
     static const char *const labels[] = {
@@ -213,8 +212,9 @@ static rq_status look_beside_file(rq_source *s, const char *path, rq_err *err)
 
 /* What stands directly in a folder. */
 typedef struct glance {
-    size_t folders, split_folders, files; /* visible ones */
-    unsigned splits;
+    size_t folders, split_folders; /* visible ones */
+    size_t files;                  /* that may be images */
+    unsigned splits, twice; /* sets of 1 << rq_split; those that two folders are called */
     char split_name[4][64]; /* of the folder for each split */
     char last_folder[256];
 } glance;
@@ -225,25 +225,28 @@ static rq_status glance_at(glance *g, const char *path, rq_err *err)
     memset(g, 0, sizeof *g);
     if (dir == NULL)
         return rq_fail_errno(err, "folder %s", path);
-    for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
+    errno = 0;
+    for (const struct dirent *e; (e = readdir(dir)) != NULL; errno = 0) {
         struct stat st;
         if (e->d_name[0] == '.' || fstatat(dirfd(dir), e->d_name, &st, 0) != 0)
             continue;
         if (!S_ISDIR(st.st_mode)) {
-            g->files += !rq_is_no_image(e->d_name);
+            g->files += !rq_is_no_image(e->d_name) && rq_archive_stem(e->d_name) == 0;
             continue;
         }
         const rq_split split = rq_split_of_word(e->d_name, strlen(e->d_name));
         g->folders++;
         g->split_folders += split != RQ_SPLIT_ANY;
+        g->twice |= g->splits & 1u << split;
         g->splits |= split != RQ_SPLIT_ANY ? 1u << split : 0;
         snprintf(g->split_name[split], sizeof g->split_name[split], "%.63s", e->d_name);
         snprintf(g->last_folder, sizeof g->last_folder, "%s", e->d_name);
         if (g->folders > 1000 && g->split_folders == 0)
             break; /* class folders: no need to count them all */
     }
+    const rq_status s = errno != 0 ? rq_fail_errno(err, "listing folder %s", path) : RQ_OK;
     closedir(dir);
-    return RQ_OK;
+    return s;
 }
 
 static rq_status add_folder(rq_source *s, const char *path, rq_layout asked, rq_err *err);
@@ -254,7 +257,17 @@ static rq_status enter_split(rq_source *s, const char *path, const glance *g, rq
 {
     char below[RQ_PATH_BYTES_MAX];
     rq_split split;
-    RQ_TRY(choose_split(s, path, g->splits, &split, err));
+    RQ_TRY(rq_split_choose(path, g->splits, s->catalogue.opts.split, &split, err));
+    if ((g->twice & 1u << split) != 0)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "%s holds more than one folder of %s, '%s' is one; give the one that is "
+                       "wanted itself",
+                       path, rq_split_name(split), g->split_name[split]);
+    if (g->files > 0)
+        rq_log(&s->catalogue.opts.log, RQ_LOG_WARN,
+               "%s: %zu files beside its folder '%s' are passed over", path, g->files,
+               g->split_name[split]);
+    s->catalogue.passed_over += g->files;
     const int n = snprintf(below, sizeof below, "%s/%s", path, g->split_name[split]);
     if (n < 0 || (size_t)n >= sizeof below)
         return rq_fail(err, RQ_LIMIT, "a path longer than %d bytes", RQ_PATH_BYTES_MAX - 1);
@@ -281,17 +294,23 @@ static void find_kaggle(char found[RQ_PATH_BYTES_MAX], const char *path)
         found[0] = '\0';
 }
 
-/* Kaggle's files stand three folders above CLS-LOC. */
-static rq_status look_above(rq_source *s, const char *root, rq_err *err)
+/* In the folders above; Kaggle's files stand three above CLS-LOC. */
+static rq_status look_above(rq_source *s, const char *root, size_t levels, rq_err *err)
 {
     static const char *const up[] = {"/..", "/../..", "/../../.."};
-    for (size_t i = 0; i < sizeof up / sizeof *up; i++) {
+    for (size_t i = 0; i < levels; i++) {
         char folder[RQ_PATH_BYTES_MAX];
         const int n = snprintf(folder, sizeof folder, "%s%s", root, up[i]);
         if (n > 0 && (size_t)n < sizeof folder)
             RQ_TRY(look_beside(s, folder, err));
     }
     return RQ_OK;
+}
+
+/* Several splits are no accident; a single one may be a class, unless it is alone. */
+static bool is_of_splits(const glance *g)
+{
+    return g->folders > 0 && (g->folders == g->split_folders || are_several(g->splits));
 }
 
 /* *done: the folder is one of splits, and its part was added. */
@@ -306,12 +325,12 @@ static rq_status try_splits(rq_source *s, const char *path, rq_layout asked, boo
         RQ_TRY(glance_at(&g, root, err));
         if (g.splits != 0) {
             RQ_TRY(look_beside(s, path, err));
-            RQ_TRY(look_above(s, root, err));
+            RQ_TRY(look_above(s, root, 3, err));
             return enter_split(s, root, &g, RQ_LAYOUT_KAGGLE, err);
         }
     }
     RQ_TRY(glance_at(&g, path, err));
-    if (g.folders > 0 && g.folders == g.split_folders && g.files == 0)
+    if (is_of_splits(&g))
         return enter_split(s, path, &g, asked, err);
     *done = false;
     return RQ_OK;
@@ -336,11 +355,6 @@ static rq_status try_wrapped_splits(rq_source *s, const char *path, rq_layout as
 
 /* ---- folders of archives ----------------------------------------------------------------- */
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Archives of ImageNet's releases that hold no images of the task. */
 static bool is_aside(const char *path)
 {
@@ -358,17 +372,21 @@ static bool wanted(const rq_source *s, const char *archive, rq_split split)
 static rq_status expand_archives(rq_source *s, const char *folder, rq_layout asked, rq_err *err)
 {
     rq_catalogue *c = &s->catalogue;
+    const rq_split asked_split = c->opts.split;
     unsigned splits = 0;
-    size_t added = 0;
+    size_t added = 0, others = 0;
     rq_split split = RQ_SPLIT_ANY;
-    qsort(c->archives, c->n_archives, sizeof *c->archives, by_text);
+    qsort(c->archives, c->n_archives, sizeof *c->archives, rq_compare_texts);
     for (size_t i = 0; i < c->n_archives; i++) {
         const rq_split one = rq_split_of_name(c->archives[i]);
-        if (!is_aside(c->archives[i]) && one != RQ_SPLIT_ANY)
-            splits |= 1u << one;
+        if (is_aside(c->archives[i]))
+            continue;
+        splits |= one != RQ_SPLIT_ANY ? 1u << one : 0;
+        others += one == RQ_SPLIT_ANY;
     }
-    if (splits != 0)
-        RQ_TRY(choose_split(s, folder, splits, &split, err));
+    /* One word among other names may be a class: train.tar beside bus.tar. */
+    if (splits != 0 && (asked_split != RQ_SPLIT_ANY || others == 0 || are_several(splits)))
+        RQ_TRY(rq_split_choose(folder, splits, asked_split, &split, err));
     RQ_TRY(look_beside(s, folder, err));
     for (size_t i = 0; i < c->n_archives; i++) {
         char path[2 * RQ_PATH_BYTES_MAX];
@@ -411,6 +429,7 @@ static rq_status add_folder(rq_source *s, const char *path, rq_layout asked, rq_
                        "layout has",
                        path);
     RQ_TRY(look_beside(s, path, err));
+    RQ_TRY(look_above(s, path, 1, err));
     c->n_archives = 0;
     RQ_TRY(add_input(s, RQ_INPUT_FOLDER, path, asked, err));
     rq_input *in = &s->inputs[s->n_inputs - 1];

@@ -66,9 +66,6 @@ static rq_status add_row(rq_catalogue *c, uint32_t input, const char *root, cons
     if (name[0] == '\0')
         return rq_fail(err, RQ_BAD_FORMAT, "line %llu: '%.80s' names no file",
                        (unsigned long long)row->line, row->name);
-    if (name[0] == '\0')
-        return rq_fail(err, RQ_BAD_FORMAT, "line %llu: '%.80s' names no file",
-                       (unsigned long long)row->line, row->name);
     RQ_TRY(rq_catalogue_text(c, row->name, strlen(row->name), &item.stored, err));
     RQ_TRY(rq_catalogue_text(c, name, strlen(name), &item.name, err));
     if (row->label != NULL) {

@@ -275,7 +275,9 @@ static rq_status look_at_variable(const element *e, const char *name, const char
     return visit_rows(&c, rows, visit, cookie, err);
 }
 
-static rq_status inflate_element(const element *e, const char *name, rq_buf *out, rq_err *err)
+/* At most `most` bytes, give or take what one step brings. */
+static rq_status inflate_element(const element *e, const char *name, size_t most, rq_buf *out,
+                                 rq_err *err)
 {
     z_stream z = {0};
     if (inflateInit(&z) != Z_OK)
@@ -287,8 +289,8 @@ static rq_status inflate_element(const element *e, const char *name, rq_buf *out
     out->size = 0;
     while (s == RQ_OK && r == Z_OK) {
         const size_t want = out->size < 65536 ? 65536 : 2 * out->size;
-        s = out->size > RQ_MAT_INFLATED_MAX
-                ? rq_fail(err, RQ_LIMIT, "%.300s holds a variable of more than %d MiB", name,
+        s = out->size > most
+                ? rq_fail(err, RQ_LIMIT, "%.300s holds variables of more than %d MiB", name,
                           RQ_MAT_INFLATED_MAX >> 20)
                 : rq_buf_reserve(out, want, err);
         if (s != RQ_OK)
@@ -333,13 +335,15 @@ rq_status rq_mat_read_struct(const void *data, size_t bytes, const char *name,
     RQ_TRY(check_header(data, bytes, name, err));
     cursor c = {(const uint8_t *)data + HEADER_BYTES, bytes - HEADER_BYTES, name};
     rq_buf inflated = {0};
+    size_t left = RQ_MAT_INFLATED_MAX;
     rq_status s = RQ_OK;
     bool found = false;
     while (s == RQ_OK && !found && c.left > 0) {
         element e;
         s = next_element(&c, &e, err);
         if (s == RQ_OK && e.type == MI_COMPRESSED) {
-            s = inflate_element(&e, name, &inflated, err);
+            s = inflate_element(&e, name, left, &inflated, err);
+            left -= inflated.size < left ? inflated.size : left;
             cursor inner = {inflated.data, inflated.size, name};
             if (s == RQ_OK)
                 s = next_element(&inner, &e, err);

@@ -18,8 +18,8 @@ extern "C" {
 
 enum {
     RQ_MAT_TEXT_MAX = 4096,         /* bytes of one text as UTF-8; longer ones are cut */
-    RQ_MAT_INFLATED_MAX = 64 << 20, /* bytes of one variable */
-    RQ_MAT_ROWS_MAX = 1 << 20,
+    RQ_MAT_INFLATED_MAX = 64 << 20, /* bytes of all compressed variables that are looked at */
+    RQ_MAT_ROWS_MAX = 1 << 16,
     RQ_MAT_FIELDS_MAX = 256
 };
 

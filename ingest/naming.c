@@ -111,16 +111,17 @@ static bool is_listed(const rq_rows *rows, bool *used, const char *name)
     return true;
 }
 
-/* By its name, its path in the source, its base name or its ILSVRC number. */
+/* By its name, its path in the source, its base name or its number in the val set. */
 static bool is_excluded(const rq_rows *rows, bool *used, const rq_item *item)
 {
     char number[16];
     bool test;
-    snprintf(number, sizeof number, "%u", rq_ilsvrc_number(item->stored, &test));
+    const unsigned k = rq_ilsvrc_number(item->stored, &test);
+    snprintf(number, sizeof number, "%u", k);
     return is_listed(rows, used, item->name) || is_listed(rows, used, item->stored) ||
            is_listed(rows, used, rq_path_base(item->name)) ||
            is_listed(rows, used, rq_path_base(item->stored)) ||
-           (number[0] != '0' && is_listed(rows, used, number));
+           (k > 0 && !test && is_listed(rows, used, number));
 }
 
 /* Sorted, each name once. */

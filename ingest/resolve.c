@@ -103,21 +103,14 @@ static unsigned splits_inside(const rq_catalogue *c, const rq_input *in, bool *w
 
 static rq_status check_split(const rq_input *in, unsigned splits, rq_split asked, rq_err *err)
 {
-    char names[32];
-    const rq_split named = rq_split_of_name(in->kind == RQ_INPUT_LIST ? in->list : in->path);
-    if (asked == RQ_SPLIT_ANY && (splits & (splits - 1)) != 0)
-        return rq_fail(err, RQ_INVALID_ARG,
-                       "%s holds %s; say which is wanted with --split, each split is a dataset "
-                       "of its own",
-                       in->path, rq_split_names(names, splits));
-    if (asked == RQ_SPLIT_ANY || (splits & 1u << asked) != 0)
-        return RQ_OK;
+    const char *name = rq_input_name(in);
+    const rq_split named = rq_split_of_name(name);
+    rq_split chosen;
     if (splits != 0)
-        return rq_fail(err, RQ_NOT_FOUND, "%s holds %s, and no %s", in->path,
-                       rq_split_names(names, splits), rq_split_name(asked));
-    if (named != RQ_SPLIT_ANY && named != asked)
-        return rq_fail(err, RQ_INVALID_ARG, "%s is called %s, and --split asks for %s",
-                       in->path, rq_split_name(named), rq_split_name(asked));
+        return rq_split_choose(name, splits, asked, &chosen, err);
+    if (asked != RQ_SPLIT_ANY && named != RQ_SPLIT_ANY && named != asked)
+        return rq_fail(err, RQ_INVALID_ARG, "%s is called %s, and --split asks for %s", name,
+                       rq_split_name(named), rq_split_name(asked));
     return RQ_OK;
 }
 
@@ -198,7 +191,9 @@ static rq_layout layout_of_archive(const rq_input *in, const tally *t)
     default:
         break;
     }
-    if (t->labelled > 0 && t->labelled + t->companions == t->n)
+    /* Loose images of which only some have labels are refused as such later. */
+    if (t->labelled > 0 &&
+        (t->labelled + t->companions == t->n || t->foldered + t->nested == 0))
         return RQ_LAYOUT_WEBDATASET;
     if (t->nested > 0)
         return RQ_LAYOUT_TAR_OF_TARS;
@@ -365,7 +360,8 @@ static rq_status assign_class(rq_catalogue *c, const rq_input *in, bool flat, rq
     case RQ_LAYOUT_CLASS_TARS:
         return class_of_archive(c, in, item, err);
     case RQ_LAYOUT_WEBDATASET:
-        *keep = item->origin == RQ_ORIGIN_SIDECAR;
+        *keep = item->origin == RQ_ORIGIN_SIDECAR ||
+                (item->origin == RQ_ORIGIN_PLAIN && c->opts.labels != NULL);
         return RQ_OK;
     case RQ_LAYOUT_LIST:
         return RQ_OK;
@@ -398,7 +394,7 @@ static rq_status check_sidecars(const rq_catalogue *c, const rq_input *in, const
     return rq_fail(
         err, RQ_INVALID_ARG,
         "%s: %llu of its %llu images have no label in KEY.cls or KEY.json, the first "
-        "is %s",
+        "is %s; bring them with --labels, or do without any with --layout tar-flat",
         in->path, (unsigned long long)missing, (unsigned long long)t->n, first);
 }
 

@@ -86,6 +86,8 @@ rq_status rq_sample_end(rq_catalogue *c, rq_sample *sample, rq_err *err)
     for (size_t i = sample->first; i < c->n_items && labelled; i++) {
         rq_item *item = &c->items[i];
         const int rank = picture_rank(item->stored);
+        if (item->origin == RQ_ORIGIN_NESTED)
+            continue; /* an archive stands between the files of the sample */
         item->origin = RQ_ORIGIN_COMPANION;
         if (rank >= 0 && (best == NULL || rank < best_rank)) {
             best = item;

@@ -32,6 +32,11 @@ void rq_source_opts_default(rq_source_opts *o)
     o->max_depth = 2;
 }
 
+const char *rq_input_name(const rq_input *in)
+{
+    return in->kind == RQ_INPUT_LIST ? in->list : in->path;
+}
+
 /* ---- opening ----------------------------------------------------------------------------- */
 
 static int by_storage(const void *a, const void *b, void *context)

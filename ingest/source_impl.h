@@ -3,9 +3,9 @@
  *
  * A source is opened in steps. layout.c looks at each path and makes inputs of it (a folder of
  * shards becomes one input per shard); dirsrc.c, archive.c and listsrc.c walk an input and add
- * items with their names as found; resolve.c decides what the names mean, gives classes and
- * labels, and sorts; source.c reads. Strings live in the catalogue's pool until the source is
- * closed. */
+ * items with their names as found; resolve.c decides what the names mean; labelling.c brings
+ * labels from files; classes.c numbers the classes; naming.c names, excludes and sorts;
+ * source.c reads. Strings live in the catalogue's pool until the source is closed. */
 #ifndef RQ_INGEST_SOURCE_IMPL_H
 #define RQ_INGEST_SOURCE_IMPL_H
 
@@ -92,6 +92,8 @@ RQ_NODISCARD rq_status rq_catalogue_name_number(rq_catalogue *c, int number, con
 RQ_NODISCARD rq_status rq_catalogue_visit(rq_catalogue *c, const char *where, rq_err *err);
 void rq_catalogue_free(rq_catalogue *c);
 
+/* Order of two `const char *` elements by byte value, for qsort and bsearch. */
+int rq_compare_texts(const void *a, const void *b);
 /* Order of two paths by their last parts without extensions; folders do not count. */
 int rq_compare_base_stems(const char *a, const char *b);
 /* Whether two paths are equal but for their extensions. */
@@ -128,6 +130,9 @@ typedef struct rq_input {
     bool val_named;                  /* they are all named ILSVRC2012_val_* and in no class */
 } rq_input;
 
+/* What the user called it: the list file of a list, else its path. */
+const char *rq_input_name(const rq_input *in);
+
 struct rq_source {
     rq_catalogue catalogue;
     rq_input *inputs;
@@ -157,8 +162,10 @@ RQ_NODISCARD rq_status rq_layout_add_path(rq_source *s, const char *path, rq_err
 rq_split rq_split_of_word(const char *word, size_t length);
 /* The split that the words of a path's last part tell, ANY when none or several do. */
 rq_split rq_split_of_name(const char *path);
-/* "train and val" of a set of 1 << rq_split; returns buf, of at least 32 bytes. */
-const char *rq_split_names(char *buf, unsigned splits);
+/* The one of a set of 1 << rq_split that `asked` means, or the only one; INVALID_ARG when one
+ * has to be asked for, NOT_FOUND when it is not in the set. `name` is what holds them. */
+RQ_NODISCARD rq_status rq_split_choose(const char *name, unsigned splits, rq_split asked,
+                                       rq_split *out, rq_err *err);
 
 /* resolve.c: what the names of all items mean in the layouts of their inputs: classes, and
  * which items stay. */

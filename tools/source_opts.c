@@ -8,6 +8,11 @@ const char *const rq_source_layouts[] = {
     "class-tars", "kaggle",        "huggingface", "webdataset",  "list",        NULL};
 const char *const rq_source_splits[] = {"any", "train", "val", "test", NULL};
 
+_Static_assert(sizeof rq_source_layouts / sizeof *rq_source_layouts == RQ_LAYOUT_COUNT + 1,
+               "a name for each layout");
+_Static_assert(sizeof rq_source_splits / sizeof *rq_source_splits == RQ_SPLIT_TEST + 2,
+               "a name for each split");
+
 rq_status rq_source_request_open(rq_source **out, const rq_source_request *in,
                                  const char *const *paths, size_t n, rq_err *err)
 {

@@ -120,10 +120,11 @@ static void no_damage_harms_the_reader(void **state)
     }
 }
 
-/* A variable of zeros that swells a thousandfold ends at the limit. */
+/* Variables of zeros that swell a thousandfold end at the limit, which is one for all: each of
+ * these is too small for it. */
 static void a_swelling_table_is_stopped(void **state)
 {
-    const size_t big = (size_t)RQ_MAT_INFLATED_MAX * 3;
+    const size_t big = (size_t)RQ_MAT_INFLATED_MAX / 3;
     uint8_t *zeros = calloc(1, big);
     rq_buf file = {0};
     seen s;
@@ -134,9 +135,13 @@ static void a_swelling_table_is_stopped(void **state)
     uLongf bytes = compressBound(big);
     uint8_t *packed = malloc(bytes);
     assert_int_equal(compress2(packed, &bytes, zeros, big, 1), Z_OK);
-    mat_u32(&file, 15);
-    mat_u32(&file, (uint32_t)bytes);
-    assert_status(rq_buf_append(&file, packed, bytes, NULL), RQ_OK);
+    for (int i = 0; i < 6; i++) {
+        mat_u32(&file, 15);
+        mat_u32(&file, (uint32_t)bytes);
+        assert_status(rq_buf_append(&file, packed, bytes, NULL), RQ_OK);
+        if (i == 0) /* zeros are no variable */
+            assert_status(read_table(&file, "synsets", &s, &err), RQ_NOT_FOUND);
+    }
     assert_status(read_table(&file, "synsets", &s, &err), RQ_LIMIT);
     free(zeros);
     free(packed);
@@ -406,6 +411,22 @@ static void a_ground_truth_needs_its_table(void **state)
     assert_string_equal(rq_labels_find(l, "ILSVRC2012_val_00000001.JPEG"), W1);
     rq_labels_close(&l);
     rq_class_list_free(&classes);
+    /* 2010 has other images and classes, all years from 2012 on the same */
+    put_file("other/ILSVRC2010_validation_ground_truth.txt", DEVKIT_TRUTH);
+    put_file("other/ILSVRC2014_clsloc_validation_ground_truth.txt", DEVKIT_TRUTH);
+    assert_int_equal(rename("dev/data/meta.mat", "other/meta_clsloc.mat"), 0);
+    assert_ok(rq_labels_open(&l, "other/ILSVRC2010_validation_ground_truth.txt", NULL, &err),
+              &err);
+    assert_null(rq_labels_find(l, "ILSVRC2012_val_00000001.JPEG"));
+    assert_string_equal(rq_labels_find(l, "ILSVRC2010_val_00000001.JPEG"), W1);
+    rq_labels_close(&l);
+    assert_ok(
+        rq_labels_open(&l, "other/ILSVRC2014_clsloc_validation_ground_truth.txt", NULL, &err),
+        &err);
+    assert_string_equal(rq_labels_find(l, "ILSVRC2012_val_00000001.JPEG"), W1);
+    assert_null(rq_labels_find(l, "ILSVRC2011_val_00000001.JPEG"));
+    rq_labels_close(&l);
+    assert_int_equal(rename("other/meta_clsloc.mat", "dev/data/meta.mat"), 0);
     /* an id that no class has */
     put_file("dev/data/ILSVRC2012_validation_ground_truth.txt", "1\n5\n");
     err = (rq_err){0};

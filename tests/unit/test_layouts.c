@@ -212,6 +212,9 @@ static void official_train_and_val(void **state)
     check_val(f, "dl/ILSVRC2012_img_val.tar", "tar-flat");
     put_devkit_folder("flat/ILSVRC2012_devkit_t12", true);
     check_val(f, "flat", "flat-folder");
+    put_devkit_folder("above/ILSVRC2012_devkit_t12", true);
+    put_val_folder("above/images");
+    check_val(f, "above/images", "flat-folder");
     /* the folder of all downloads */
     put_file("dl/ILSVRC2012_bbox_train_v2.tar.gz", "not opened");
     put_file("dl/ILSVRC2012_img_train_t3.tar", "not opened");
@@ -580,12 +583,40 @@ static void folders_and_archives_of_splits(void **state)
     assert_int_equal(rq_source_count(f->src), 1);
     assert_int_equal(rq_source_classes(f->src), 2);
     check_contents(f);
+    /* a folder as other tools leave it: downloads and notes beside the splits */
+    f->opts.split = RQ_SPLIT_TRAIN;
+    put_file("up/d/meta.bin", "a cache");
+    put_file("up/d/ILSVRC2012_devkit_t12.tar.gz", "not opened");
+    check_train(f, "up/d", "class-folders");
+    assert_int_equal(f->n_log, 0);
+    put_file("up/d/loose.JPEG", "loose");
+    put_file("up/d/notes/readme.txt", "not looked at");
+    check_train(f, "up/d", "class-folders");
+    assert_int_equal(rq_source_passed_over(f->src), 1);
+    assert_non_null(strstr(f->log[0], "1 files beside its folder 'train'"));
+    f->opts.split = RQ_SPLIT_ANY;
+    refused(f, "up/d", RQ_INVALID_ARG, "holds train and val");
+    /* two folders of one split */
+    put_file("up/d/validation/" W1 "/v.JPEG", "v");
+    f->opts.split = RQ_SPLIT_VAL;
+    refused(f, "up/d", RQ_INVALID_ARG, "more than one folder of val");
+    f->opts.split = RQ_SPLIT_TRAIN;
+    check_train(f, "up/d", "class-folders");
     /* a class may be called train */
     f->opts.split = RQ_SPLIT_ANY;
     put_file("cifar/train/a.png", "a");
     put_file("cifar/bicycle/a.png", "a");
     assert_ok(open_paths(f, "cifar", NULL), &f->err);
     assert_int_equal(rq_source_classes(f->src), 2);
+    assert_int_equal(mkdir("tars", 0777), 0);
+    put_class_tar("tars/bicycle.tar", W1, ARCHIVE_FILTER_NONE);
+    put_class_tar("tars/train.tar", W2, ARCHIVE_FILTER_NONE);
+    assert_ok(open_paths(f, "tars", NULL), &f->err);
+    assert_int_equal(rq_source_classes(f->src), 2);
+    assert_int_equal(rq_source_count(f->src), 4);
+    f->opts.split = RQ_SPLIT_TRAIN; /* unless it is asked for */
+    assert_ok(open_paths(f, "tars", NULL), &f->err);
+    assert_int_equal(rq_source_count(f->src), 2);
 }
 
 static void val_sorted_into_class_folders(void **state)
@@ -759,7 +790,7 @@ static void webdataset_samples_of_several_files(void **state)
         assert_int_equal(f->n_log, 0);
         assert_int_equal(rq_source_passed_over(f->src), 6);
     }
-    /* one without a label: not a WebDataset by itself, and refused when it is called one */
+    /* some without a label */
     static const sample missing[] = {{"a", "a.jpg", "0", NULL},
                                      {"b", "b.jpg", "-1", NULL},
                                      {"c", "c.jpg", NULL, "{\"label\": tru"}};
@@ -767,6 +798,17 @@ static void webdataset_samples_of_several_files(void **state)
     f->opts.layout = RQ_LAYOUT_WEBDATASET;
     refused(f, "w.tar", RQ_INVALID_ARG, "2 of its 3 images have no label");
     assert_non_null(strstr(f->err.text, "b.jpg"));
+    f->opts.layout = RQ_LAYOUT_AUTO;
+    refused(f, "w.tar", RQ_INVALID_ARG, "2 of its 3 images have no label");
+    put_file("l.csv", "a.jpg,cat\nb.jpg,dog\nc.jpg,cat\n");
+    f->opts.labels = "l.csv"; /* labels for all: none of them is lost */
+    for (int asked = 0; asked < 2; asked++) {
+        f->opts.layout = asked ? RQ_LAYOUT_WEBDATASET : RQ_LAYOUT_AUTO;
+        assert_ok(open_paths(f, "w.tar", NULL), &f->err);
+        assert_int_equal(rq_source_count(f->src), 3);
+        assert_string_equal(rq_source_entry(f->src, 2).name, "dog/b.jpg");
+    }
+    f->opts.labels = NULL;
     put_train_folder("d");
     refused(f, "d", RQ_INVALID_ARG, "WebDataset");
     f->opts.layout = RQ_LAYOUT_AUTO;
@@ -778,6 +820,19 @@ static void webdataset_samples_of_several_files(void **state)
     static const sample mixed[] = {{"a", "a", "0", NULL}, {"b", "b", "dog", NULL}};
     put_samples("w.tar", ARCHIVE_FILTER_NONE, mixed, 2);
     refused(f, "w.tar", RQ_INVALID_ARG, "is a number");
+    /* numbers are no ILSVRC ids */
+    static const sample ones[] = {{"a", "a", "1", NULL}, {"b", "b", "3", NULL}};
+    put_samples("w.tar", ARCHIVE_FILTER_NONE, ones, 2);
+    put_devkit_folder("kit", true);
+    f->opts.classes = "kit";
+    refused(f, "w.tar", RQ_INVALID_ARG, "in the order of ILSVRC ids");
+    put_file("names.txt", W1 "\n" W2 "\n" W3 "\n" W4 "\n");
+    f->opts.classes = "names.txt";
+    assert_ok(open_paths(f, "w.tar", NULL), &f->err);
+    check_classes(f);
+    assert_int_equal(rq_source_entry(f->src, 1).label, 3);
+    put_file("names.txt", W1 "\n" W2 "\n");
+    refused(f, "w.tar", RQ_INVALID_ARG, "the 2 classes of the list have the numbers from 0 on");
 }
 
 /* Metadata beside images in class folders does not make a WebDataset of them. */
@@ -837,6 +892,10 @@ static void lists_of_files(void **state)
     assert_status(r.status, RQ_OK);
     assert_memory_equal(r.data, "cat/img/a.jpg", r.size);
 
+    put_file("d/val.txt", texts[0]);
+    f->opts.split = RQ_SPLIT_TRAIN;
+    refused(f, "d/val.txt", RQ_INVALID_ARG, "d/val.txt is called val");
+    f->opts.split = RQ_SPLIT_ANY;
     put_file("d/l.txt", "img/a.jpg\nimg/b c.png\n");
     assert_ok(open_paths(f, "d/l.txt", NULL), &f->err);
     assert_int_equal(rq_source_classes(f->src), 0);
