@@ -7,7 +7,6 @@ Draws have to be equal; bytes may differ by one level, by 0.06 on average (views
 point). Where Pillow is there, the antialiased filter is also compared with Pillow's own resize.
 """
 import math
-import os
 import subprocess
 import sys
 
@@ -17,6 +16,9 @@ except ImportError:
     print("NumPy is not installed")
     sys.exit(77)
 
+from lib.programs import program
+
+DRIVER = program("view")
 M32 = 0xFFFFFFFF
 SEED, EPOCH, SAMPLES = 0x123456789ABCDEF0, 9, 3
 MASK, CROP, FLIP, JITTER, GRAY, BLUR, SOLARIZE, FILL = range(8)
@@ -230,18 +232,6 @@ def colour(x, p, size):
     return x
 
 
-def build_driver():
-    lib = os.path.join(os.environ["RQ_BIN"], "..")
-    source = os.environ["RQ_SOURCE"]
-    libs = [os.path.join(lib, "librq_%s.a" % r) for r in ("augment", "pack", "ingest", "common")]
-    if not all(os.path.exists(f) for f in libs):
-        print("the libraries are not built")
-        sys.exit(77)
-    driver = os.path.join(source, "tests/oracle/view_driver.c")
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-I" + source, driver,
-                    "-o", "view_driver"] + libs + ["-lpthread", "-lm"], check=True)
-
-
 def picture(kind, width, height, sub, seed):
     """Smooth shapes with texture; planes of the kind's sizes."""
     rng, planes = np.random.default_rng(seed), []
@@ -261,7 +251,7 @@ def run_case(name, width, height, kind, sub, antialias, cubic, p_mask, fill):
     yy, xx = np.mgrid[0:31, 0:47]
     mask = np.clip(330 - 0.9 * ((yy - 14) ** 2 * 2 + (xx - 25) ** 2), 0, 255).astype(np.uint8)
     raw = b"".join(p.tobytes() for p in planes) + mask.tobytes()
-    done = subprocess.run(["./view_driver", name, str(width), str(height), str(kind), str(sub),
+    done = subprocess.run([DRIVER, name, str(width), str(height), str(kind), str(sub),
                            "47", "31", str(int(antialias)), "0" if cubic else "1", str(p_mask),
                            str(fill), str(SAMPLES), "views.bin"], input=raw, check=True,
                           stdout=subprocess.PIPE)
@@ -312,7 +302,6 @@ def compare_with_pillow():
 
 
 def main():
-    build_driver()
     for case in (("relicv2", 500, 375, 2, 2, False, True, 0.5, 0),
                  ("relicv2", 333, 251, 2, 2, False, True, 1.0, 1),
                  ("relicv2", 161, 240, 3, 1, False, True, 0.5, 2),

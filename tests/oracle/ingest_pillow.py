@@ -18,24 +18,10 @@ except ImportError:
     print("NumPy or Pillow is not installed")
     sys.exit(77)
 
+from lib.programs import program
+
+DRIVER = program("ingest")
 NOTE_DEPTH, NOTE_CODEC_WARNING = 1 << 5, 1 << 10
-
-
-def build_driver():
-    build = os.path.dirname(os.environ["RQ_BIN"])
-    libs = [os.path.join(build, "librq_%s.a" % room) for room in ("ingest", "common")]
-    if not all(os.path.exists(f) for f in libs):
-        print("the libraries are not built")
-        sys.exit(77)
-    packages = ["libjpeg", "libpng", "libarchive", "libzstd", "libxxhash", "libcjson", "libcrypto"]
-    if subprocess.run(["pkg-config", "--exists", "libavif"]).returncode == 0:
-        packages.append("libavif")
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs"] + packages, check=True,
-                           stdout=subprocess.PIPE).stdout.decode().split()
-    source = os.environ["RQ_SOURCE"]
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-I" + source,
-                    os.path.join(source, "tests/oracle/ingest_driver.c"), "-o", "driver"] + libs +
-                   flags + ["-lpthread", "-lm"], check=True)
 
 
 def pixels(height, width, channels):
@@ -89,13 +75,12 @@ def reference(path):
 
 
 def main():
-    build_driver()
     made = make_pictures()
     odd = os.path.join(os.environ.get("RQ_FIXTURES", ""), "odd")
     files = made + sorted(f for kind in ("jpeg", "png", "orientation")
                           for f in glob.glob(os.path.join(odd, kind, "**", "*.*"), recursive=True)
                           if os.path.isfile(f))
-    done = subprocess.run(["./driver"], input="\n".join(files).encode() + b"\n", check=True,
+    done = subprocess.run([DRIVER], input="\n".join(files).encode() + b"\n", check=True,
                           stdout=subprocess.PIPE)
     lines = done.stdout.decode(errors="replace").splitlines()
     assert len(lines) == len(files)

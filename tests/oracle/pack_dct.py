@@ -17,6 +17,8 @@ except ImportError as e:
     print(e)
     sys.exit(77)
 
+from lib.programs import program
+
 ZIGZAG = sorted(range(64), key=lambda k: (k // 8 + k % 8, (k // 8 if (k // 8 + k % 8) % 2 else k % 8)))
 
 
@@ -194,7 +196,7 @@ files = {
     "tiny": ((1, 1), dict(quality=50)),
     "coarse": ((64, 64), dict(quality=3, subsampling=0)),
 }
-program = os.environ["RQ_BIN"] + "/../tests/oracle_dct"
+DRIVER = program("dct")
 os.makedirs("src")
 for i, (name, (size, options)) in enumerate(files.items()):
     picture = photo(*size, i)
@@ -215,7 +217,7 @@ with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         assert (w, h) == jpeg.size
         if jpeg.mode == "RGB":
             jpeg.draft("YCbCr", jpeg.size)
-        planes = {level: subprocess.run([program, level], input=payload, check=True, stdout=subprocess.PIPE).stdout
+        planes = {level: subprocess.run([DRIVER, level], input=payload, check=True, stdout=subprocess.PIPE).stdout
                   for level in ("c", "avx2", "avx512")}
         shown, at = np.asarray(jpeg).astype(int).reshape(h, w, -1), 0
         for i, (coef, q) in enumerate(components):

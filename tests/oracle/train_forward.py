@@ -4,7 +4,6 @@
 The same weights and images go through oracle_net and through PyTorch, one forward per view;
 outputs, running statistics and the gradient of every parameter are compared.
 """
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,10 +16,9 @@ except ImportError as e:
     print(f"no {e.name}: install python3-torch and python3-torchvision")
     sys.exit(77)
 
-TOOL = os.path.join(os.environ["RQ_BIN"], "..", "tests", "oracle_net")
-if not os.path.exists(TOOL):
-    print("oracle_net is not built: make tests")
-    sys.exit(77)
+from lib.programs import program
+
+TOOL = program("net")
 
 
 def head(params, name):

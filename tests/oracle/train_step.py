@@ -5,7 +5,6 @@ to the largest value of the tensor). Written from the method's definition with a
 no code with the trainer."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -18,31 +17,14 @@ except ImportError as e:
     print(f"needs numpy and torch: {e}")
     sys.exit(77)
 
+from lib.programs import program
 from lib.safetensors_reader import read_safetensors
 
+DRIVER = program("step")
 L, S, B, SIZE, SMALL, NEG = 2, 1, 8, 16, 8, 4
 ALPHA, BETA, TAU = 0.3, 5.0, 0.2
 DECAY, TRUST, MU = 1e-2, 1e-2, 0.9
 TOLERANCE = 1e-4
-
-
-def build_driver():
-    source, bins = os.environ["RQ_SOURCE"], os.environ["RQ_BIN"]
-    libs = [os.path.join(bins, "..", f"librq_{r}.a")
-            for r in ("train", "augment", "pack", "ingest", "common")]
-    names = ["libjpeg", "libpng", "libarchive", "libzstd", "libxxhash", "libcjson", "libcrypto"]
-    if subprocess.run(["pkg-config", "--exists", "libavif"]).returncode == 0:
-        names.append("libavif")
-    pkg = subprocess.check_output(["pkg-config", "--libs", *names], text=True).split()
-    base = [os.environ.get("CC", "cc"), "-std=c11", "-O1", "-D_GNU_SOURCE", "-fopenmp",
-            "-I" + source, "-o", "driver", os.path.join(source, "tests/oracle/step_driver.c"),
-            *libs, *pkg]
-    for extra in (["-ldnnl"], []):
-        done = subprocess.run(base + extra + ["-lpthread", "-lm"], capture_output=True, text=True)
-        if done.returncode == 0:
-            return
-    print(done.stderr)
-    sys.exit(1)
 
 
 class Block(nn.Module):
@@ -141,7 +123,7 @@ compare.worst = 0.0
 
 
 def check(backend):
-    done = subprocess.run(["./driver", backend], capture_output=True, text=True)
+    done = subprocess.run([DRIVER, backend], capture_output=True, text=True)
     if done.returncode != 0:
         print(f"{backend}: {done.stderr.strip()}")
         return False
@@ -196,7 +178,6 @@ def check(backend):
 
 
 torch.manual_seed(0)
-build_driver()
 ran = [check(b) for b in ("ref", "cpu")]  # cpu may be absent
 for f in failures:
     print(f)

@@ -12,7 +12,7 @@
 
 static int fail(const char *what)
 {
-    fprintf(stderr, "view_driver: %s\n", what);
+    fprintf(stderr, "oracle_view: %s\n", what);
     return 1;
 }
 
