@@ -363,7 +363,7 @@ static bool is_aside(const char *path)
            strcasestr(base, "_t3.tar") != NULL;
 }
 
-static bool wanted(const rq_source *s, const char *archive, rq_split split)
+static bool wanted(const char *archive, rq_split split)
 {
     return !is_aside(archive) && (split == RQ_SPLIT_ANY || rq_split_of_name(archive) == split);
 }
@@ -391,7 +391,7 @@ static rq_status expand_archives(rq_source *s, const char *folder, rq_layout ask
     for (size_t i = 0; i < c->n_archives; i++) {
         char path[2 * RQ_PATH_BYTES_MAX];
         const int n = snprintf(path, sizeof path, "%s/%s", folder, c->archives[i]);
-        if (!wanted(s, c->archives[i], split))
+        if (!wanted(c->archives[i], split))
             continue;
         if (n < 0 || (size_t)n >= sizeof path)
             return rq_fail(err, RQ_LIMIT, "%s: a path longer than it can be", folder);

@@ -205,6 +205,11 @@ static rq_layout layout_of_archive(const rq_input *in, const tally *t)
 static rq_status choose_layout(rq_source *s, rq_input *in, const tally *t, rq_err *err)
 {
     const bool archive = in->kind == RQ_INPUT_ARCHIVE;
+    if (in->asked == RQ_LAYOUT_KAGGLE && archive && t->nested > 0)
+        return rq_fail(err, RQ_INVALID_ARG,
+                       "%s holds archives, which Kaggle's layout does not have; leave out "
+                       "--layout",
+                       in->path);
     if ((in->asked == RQ_LAYOUT_TAR_OF_TARS && (!archive || t->nested == 0)) ||
         (in->asked == RQ_LAYOUT_WEBDATASET && !archive))
         return rq_fail(err, RQ_INVALID_ARG, "%s is no %s, as the layout says", in->path,
@@ -361,7 +366,7 @@ static rq_status assign_class(rq_catalogue *c, const rq_input *in, bool flat, rq
         return class_of_archive(c, in, item, err);
     case RQ_LAYOUT_WEBDATASET:
         *keep = item->origin == RQ_ORIGIN_SIDECAR ||
-                (item->origin == RQ_ORIGIN_PLAIN && c->opts.labels != NULL);
+                (item->origin != RQ_ORIGIN_COMPANION && c->opts.labels != NULL);
         return RQ_OK;
     case RQ_LAYOUT_LIST:
         return RQ_OK;
@@ -388,7 +393,8 @@ static rq_status check_sidecars(const rq_catalogue *c, const rq_input *in, const
         return RQ_OK;
     const char *first = "";
     for (size_t i = in->end; i > in->first; i--) {
-        if (c->items[i - 1].origin == RQ_ORIGIN_PLAIN)
+        if (c->items[i - 1].origin != RQ_ORIGIN_SIDECAR &&
+            c->items[i - 1].origin != RQ_ORIGIN_COMPANION)
             first = c->items[i - 1].stored;
     }
     return rq_fail(

@@ -196,6 +196,12 @@ static void official_train_and_val(void **state)
     assert_int_equal(mkdir("dl", 0777), 0);
     put_train_tar("dl/ILSVRC2012_img_train.tar");
     check_train(f, "dl/ILSVRC2012_img_train.tar", "tar-of-tars");
+    f->opts.layout = RQ_LAYOUT_KAGGLE;
+    refused(f, "dl/ILSVRC2012_img_train.tar", RQ_INVALID_ARG, "holds archives");
+    f->opts.layout = RQ_LAYOUT_WEBDATASET;
+    refused(f, "dl/ILSVRC2012_img_train.tar", RQ_INVALID_ARG,
+            "7 of its 7 images have no label in KEY.cls or KEY.json, the first is n0");
+    f->opts.layout = RQ_LAYOUT_AUTO;
     put_val_tar("dl/ILSVRC2012_img_val.tar", ARCHIVE_FILTER_NONE);
     put_devkit_archive("kit.tar.gz", ARCHIVE_FILTER_GZIP);
     f->opts.labels = "kit.tar.gz";
