@@ -17,7 +17,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { MEMBER_MAX = 64 << 20, CLASS_NAME_MAX = 255 };
+/* Real releases have a few MB; a file of lines of one digit takes 25 times its size in memory.
+ */
+enum { MEMBER_MAX = 16 << 20, CLASS_NAME_MAX = 255 };
 
 /* ---- names ------------------------------------------------------------------------------- */
 

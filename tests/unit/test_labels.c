@@ -434,6 +434,9 @@ static void a_ground_truth_needs_its_table(void **state)
     assert_non_null(strstr(err.text, "line 2: there is no class 5"));
     put_file("dev/data/ILSVRC2012_validation_ground_truth.txt", "1\n0\n");
     assert_status(rq_labels_open(&l, "dev", NULL, NULL), RQ_INVALID_ARG);
+    /* lines without end would fill the memory */
+    assert_int_equal(truncate("dev/data/ILSVRC2012_validation_ground_truth.txt", 17 << 20), 0);
+    assert_status(rq_labels_open(&l, "dev", NULL, NULL), RQ_LIMIT);
 }
 
 static void labels_by_name(void **state)
