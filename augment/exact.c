@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// exp and log from basic arithmetic, for set-up code whose results decide bytes of a batch.
-// Range reduction by ln 2 in two parts, then a series long enough that the rest is below
-// rounding. Speed does not matter here: a view needs a few dozen values.
+// exp, log, sine and cosine from basic arithmetic, for set-up code whose results decide bytes
+// of a batch. Range reduction by ln 2 in two parts, then a series long enough that the rest is
+// below rounding. Speed does not matter here: a view needs a few dozen values.
 #include "augment/exact.h"
 
 #include <math.h>
@@ -33,4 +33,23 @@ double rq_exact_log(double x)
     for (int k = 25; k >= 1; k -= 2)
         sum = sum * zz + 1.0 / k;
     return n * LN2_HIGH + (2 * z * sum + n * LN2_LOW);
+}
+
+/* Series of an eighth of the angle, then doubled three times. */
+void rq_exact_sin_cos(double x, double *sine, double *cosine)
+{
+    const double r = x / 8, rr = r * r;
+    double s = 1, c = 1;
+    for (int k = 16; k >= 2; k -= 2) {
+        s = 1 - s * rr / (k * (k + 1.0));
+        c = 1 - c * rr / (k * (k - 1.0));
+    }
+    s *= r;
+    for (int i = 0; i < 3; i++) {
+        const double both = 2 * s * c;
+        c = 1 - 2 * s * s;
+        s = both;
+    }
+    *sine = s;
+    *cosine = c;
 }

@@ -12,6 +12,7 @@
 
 #include "augment/taps.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,16 +40,19 @@ typedef enum rq_step_op {
     RQ_STEP_HUE,        /* H of HSV plus a[0] / 2^15 sixths of a turn, |a[0]| < 2^15 */
     RQ_STEP_TURN,       /* H plus a third of a turn */
     RQ_STEP_GRAY,       /* all channels become luma */
-    RQ_STEP_SOLARIZE    /* white - x unless x < a[0] */
+    RQ_STEP_SOLARIZE,   /* white - x unless x < a[0] */
+    /* a[i] + sum over j of m[i][j] * channel j, rounded; 2^RQ_MATRIX_BITS is one */
+    RQ_STEP_MATRIX
 } rq_step_op;
 
 typedef struct rq_step {
     rq_step_op op;
     int half; /* half a factor, 2^15 is one: factors of 0 to 2 */
     int a[3];
+    int16_t m[3][3];
 } rq_step;
 
-enum { RQ_MAX_STEPS = 12 };
+enum { RQ_MAX_STEPS = 12, RQ_MATRIX_BITS = 12 };
 
 typedef struct rq_kernels {
     /* The horizontal part of a resize, `rows` rows of t's outputs: the sum of weight * sample,
@@ -72,12 +76,17 @@ typedef struct rq_kernels {
      * NULL: the sums of what came out are added. */
     void (*colour)(int16_t *const x[3], size_t n, const rq_step *steps, int count,
                    int64_t sum[3]);
+    /* dst[x] = src[x / 2]. */
+    void (*spread)(int16_t *dst, const int16_t *src, int n);
+    uint64_t (*sum_bytes)(const uint8_t *src, int n);
     /* One direction of a symmetric blur: dst[x] = mulhrs(centre[x], w[0]) plus, for k up to
      * radius, mulhrs(low[k][x] + high[k][x], w[k]). dst is none of the sources. */
     void (*blur_line)(int16_t *dst, const int16_t *centre, const int16_t *const *low,
                       const int16_t *const *high, const int16_t *w, int radius, int n);
-    /* dst[i][3], rounded to levels and clipped. */
-    void (*store)(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n);
+    /* dst[i][3], rounded to levels and clipped. past: dst is large and will not be read soon,
+     * so it may be written past the caches. */
+    void (*store)(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n,
+                  bool past);
 } rq_kernels;
 
 /* The best versions among RQ_CPU_ flags that this machine has. */

@@ -50,6 +50,11 @@ INLINE void put(int16_t *p, vec v, size_t m)
 #define only(a, b)        _mm256_andnot_si256(a, b)
 #define pick(m, a, b)     _mm256_blendv_epi8(b, a, m)
 #define any(m)            (!_mm256_testz_si256(m, m))
+#define splat32(x)        _mm256_set1_epi32(x)
+#define zip_low(a, b)     _mm256_unpacklo_epi16(a, b)
+#define zip_high(a, b)    _mm256_unpackhi_epi16(a, b)
+#define dot(sum, a, b)    _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
+#define narrow(a, b, n)   _mm256_packs_epi32(_mm256_srai_epi32(a, n), _mm256_srai_epi32(b, n))
 #define add32(a, b)       _mm256_add_epi32(a, b)
 #define pairs_sum(a)      _mm256_madd_epi16(a, splat(1))
 
@@ -218,6 +223,34 @@ static void resize_v(int16_t *dst, const rq_ring *ring, const rq_taps *t, int o,
         FOR_VECTORS((size_t)n, columns(dst, ring, first, pair, t->taps, at, m));
 }
 
+static void spread(int16_t *dst, const int16_t *src, int n)
+{
+    int x = 0;
+    for (; x + LANES <= n; x += LANES) {
+        const __m256i one =
+            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(src + x / 2)));
+        put(dst + x, _mm256_or_si256(one, _mm256_slli_epi32(one, 16)), LANES);
+    }
+    for (; x < n; x++)
+        dst[x] = src[x / 2];
+}
+
+static uint64_t sum_bytes(const uint8_t *src, int n)
+{
+    __m256i sum = _mm256_setzero_si256();
+    uint64_t part[4], total = 0;
+    int x = 0;
+    for (; x + 32 <= n; x += 32)
+        sum =
+            _mm256_add_epi64(sum, _mm256_sad_epu8(load_bytes(src + x), _mm256_setzero_si256()));
+    _mm256_storeu_si256((__m256i *)part, sum);
+    for (int i = 0; i < 4; i++)
+        total += part[i];
+    for (; x < n; x++)
+        total += src[x];
+    return total;
+}
+
 /* ---- masks ----------------------------------------------------------------------------- */
 
 INLINE __m256i mask_8(const float *line, const int32_t *first, const float *frac,
@@ -298,21 +331,31 @@ INLINE void interleave(__m128i out[3], __m128i r, __m128i g, __m128i b)
                   THIRD(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15));
 }
 
-static void store(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n)
+static void store(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n,
+                  bool past)
 {
+    const bool aligned = past && (uintptr_t)dst % 16 == 0;
     for (size_t x = 0; x < n; x += LANES) {
         const size_t m = n - x < LANES ? n - x : LANES;
         __m128i out[3];
         interleave(out, channel_bytes(r + x, m), channel_bytes(g + x, m),
                    channel_bytes(b + x, m));
-        memcpy(dst + 3 * x, out, 3 * m);
+        if (aligned && m == LANES)
+            for (int i = 0; i < 3; i++)
+                _mm_stream_si128((__m128i *)(dst + 3 * x) + i, out[i]);
+        else
+            memcpy(dst + 3 * x, out, 3 * m);
     }
+    if (aligned)
+        _mm_sfence();
 }
 
 void rq_kernels_add_avx2(rq_kernels *k)
 {
     k->colour = colour;
     k->blur_line = blur_line;
+    k->spread = spread;
+    k->sum_bytes = sum_bytes;
     k->resize_v = resize_v;
     k->resize_h = resize_h;
     k->mask_row = mask_row;

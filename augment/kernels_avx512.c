@@ -46,6 +46,11 @@ INLINE void put(int16_t *p, vec v, size_t m)
 #define only(a, b)        _kandn_mask32(a, b)
 #define pick(m, a, b)     _mm512_mask_blend_epi16(m, b, a)
 #define any(m)            ((m) != 0)
+#define splat32(x)        _mm512_set1_epi32(x)
+#define zip_low(a, b)     _mm512_unpacklo_epi16(a, b)
+#define zip_high(a, b)    _mm512_unpackhi_epi16(a, b)
+#define dot(sum, a, b)    _mm512_dpwssd_epi32(sum, a, b)
+#define narrow(a, b, n)   _mm512_packs_epi32(_mm512_srai_epi32(a, n), _mm512_srai_epi32(b, n))
 #define add32(a, b)       _mm512_add_epi32(a, b)
 #define pairs_sum(a)      _mm512_madd_epi16(a, splat(1))
 
@@ -223,6 +228,26 @@ static void resize_v(int16_t *dst, const rq_ring *ring, const rq_taps *t, int o,
         FOR_VECTORS((size_t)n, columns(dst, ring, first, pair, t->taps, at, m));
 }
 
+static void spread(int16_t *dst, const int16_t *src, int n)
+{
+    for (int x = 0; x < n; x += LANES) {
+        const size_t m = n - x < LANES ? (size_t)(n - x) : LANES;
+        const __m256i half =
+            _mm256_maskz_loadu_epi16((__mmask16)first_of((m + 1) / 2), src + x / 2);
+        const __m512i one = _mm512_cvtepu16_epi32(half);
+        put(dst + x, _mm512_or_si512(one, _mm512_slli_epi32(one, 16)), m);
+    }
+}
+
+static uint64_t sum_bytes(const uint8_t *src, int n)
+{
+    __m512i sum = _mm512_setzero_si512();
+    for (int x = 0; x < n; x += 64)
+        sum = _mm512_add_epi64(
+            sum, _mm512_sad_epu8(load_bytes(src + x, samples(n - x)), _mm512_setzero_si512()));
+    return (uint64_t)_mm512_reduce_add_epi64(sum);
+}
+
 /* ---- masks ----------------------------------------------------------------------------- */
 
 INLINE __mmask16 first_16(int m)
@@ -310,8 +335,9 @@ INLINE vec channel_bytes(const int16_t *c, size_t m)
 static const uint8_t from[3][64] = {{FROM_64(0)}, {FROM_64(64)}, {FROM_64(128)}};
 static const uint64_t third[3] = {0x4924924924924924, 0x2492492492492492, 0x9249249249249249};
 
+/* `past`: dst is aligned and written past the caches. */
 INLINE void store_pixels(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b,
-                         size_t m)
+                         size_t m, bool past)
 {
     const vec red = channel_bytes(r, m), green = channel_bytes(g, m),
               blue = channel_bytes(b, m);
@@ -319,28 +345,36 @@ INLINE void store_pixels(uint8_t *dst, const int16_t *r, const int16_t *g, const
         const vec index = _mm512_loadu_si512(from[o]);
         const vec two = _mm512_permutex2var_epi8(red, index, green);
         const vec all = _mm512_mask_permutexvar_epi8(two, third[o], index, blue);
-        if (m == 64)
+        if (past)
+            _mm512_stream_si512((void *)(dst + 64 * o), all);
+        else if (m == 64)
             _mm512_storeu_si512(dst + 64 * o, all);
         else if (3 * m > 64 * o)
-            _mm512_mask_storeu_epi8(
-                dst + 64 * o,
-                _bzhi_u64(~0ull, 3 * m - 64 * o < 64 ? (unsigned)(3 * m - 64 * o) : 64), all);
+            _mm512_mask_storeu_epi8(dst + 64 * o, samples((int)(3 * m - 64 * o)), all);
     }
 }
 
-static void store(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n)
+static void store(uint8_t *dst, const int16_t *r, const int16_t *g, const int16_t *b, size_t n,
+                  bool past)
 {
     size_t x = 0;
+    if (past && (uintptr_t)dst % 64 == 0) {
+        for (; x + 64 <= n; x += 64)
+            store_pixels(dst + 3 * x, r + x, g + x, b + x, 64, true);
+        _mm_sfence();
+    }
     for (; x + 64 <= n; x += 64)
-        store_pixels(dst + 3 * x, r + x, g + x, b + x, 64);
+        store_pixels(dst + 3 * x, r + x, g + x, b + x, 64, false);
     if (x < n)
-        store_pixels(dst + 3 * x, r + x, g + x, b + x, n - x);
+        store_pixels(dst + 3 * x, r + x, g + x, b + x, n - x, false);
 }
 
 void rq_kernels_add_avx512(rq_kernels *k)
 {
     k->colour = colour;
     k->blur_line = blur_line;
+    k->spread = spread;
+    k->sum_bytes = sum_bytes;
     k->resize_v = resize_v;
     k->resize_h = resize_h;
     k->mask_row = mask_row;

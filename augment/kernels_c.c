@@ -239,6 +239,20 @@ static void solarize(int16_t *x, size_t n, int threshold)
         x[i] = (int16_t)(x[i] < threshold ? x[i] : RQ_WHITE - x[i]);
 }
 
+enum { SOME = 64 };
+
+static void matrix(const rq_step *s, int16_t x[3][SOME], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const int y = x[0][i], cb = x[1][i], cr = x[2][i];
+        for (int c = 0; c < 3; c++) {
+            const int start = s->a[c] * (1 << RQ_MATRIX_BITS) + (1 << (RQ_MATRIX_BITS - 1));
+            const int sum = start + s->m[c][0] * y + s->m[c][1] * cb + s->m[c][2] * cr;
+            x[c][i] = clip(saturate(sum >> RQ_MATRIX_BITS));
+        }
+    }
+}
+
 /* A step on one channel of those that take channels one by one. */
 static void channel_step(const rq_step *s, int channel, int16_t *x, size_t n)
 {
@@ -251,8 +265,6 @@ static void channel_step(const rq_step *s, int channel, int16_t *x, size_t n)
     else
         solarize(x, n, s->a[0]);
 }
-
-enum { SOME = 64 };
 
 static void step(const rq_step *s, int16_t x[3][SOME], size_t n)
 {
@@ -271,6 +283,9 @@ static void step(const rq_step *s, int16_t x[3][SOME], size_t n)
         break;
     case RQ_STEP_GRAY:
         gray(x[0], x[1], x[2], n);
+        break;
+    case RQ_STEP_MATRIX:
+        matrix(s, x, n);
         break;
     default:
         for (int c = 0; c < 3; c++)
@@ -298,6 +313,20 @@ static void colour(int16_t *const x[3], size_t n, const rq_step *steps, int coun
     }
 }
 
+static void spread(int16_t *dst, const int16_t *src, int n)
+{
+    for (int x = 0; x < n; x++)
+        dst[x] = src[x / 2];
+}
+
+static uint64_t sum_bytes(const uint8_t *src, int n)
+{
+    uint64_t total = 0;
+    for (int x = 0; x < n; x++)
+        total += src[x];
+    return total;
+}
+
 static void blur_line(int16_t *dst, const int16_t *centre, const int16_t *const *low,
                       const int16_t *const *high, const int16_t *w, int radius, int n)
 {
@@ -323,8 +352,9 @@ static inline uint8_t level(int x)
 }
 
 static void store(uint8_t *restrict dst, const int16_t *restrict r, const int16_t *restrict g,
-                  const int16_t *restrict b, size_t n)
+                  const int16_t *restrict b, size_t n, bool past)
 {
+    (void)past;
     for (size_t i = 0; i < n; i++) {
         dst[3 * i] = level(r[i]);
         dst[3 * i + 1] = level(g[i]);
@@ -340,6 +370,8 @@ void rq_kernels_add_c(rq_kernels *k)
         .mask_row = mask_row,
         .cut_row = cut_row,
         .colour = colour,
+        .spread = spread,
+        .sum_bytes = sum_bytes,
         .blur_line = blur_line,
         .store = store,
     };

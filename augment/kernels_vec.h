@@ -7,6 +7,7 @@
  *   splat, add, sub, adds, subs, mul, least, most      mul is mulhrs; adds and subs saturate
  *   above, both, either, only, pick, any               a > b; a & b; a | b; b & ~a; m ? a : b
  *   pairs_sum             sum of a vector's numbers into 32-bit lanes: add32, total32
+ *   splat32, zip_low, zip_high, dot, narrow    pairs of 16-bit numbers times pairs, added to 32
  *   clipped_ratio         see saturation in kernels_c.c
  *
  * Every step works on whole vectors first and on what is left with the same code. */
@@ -48,6 +49,7 @@ typedef struct rgb {
 typedef struct vec_step {
     rq_step_op op;
     vec half, a[3];
+    vec pair[3], last[3]; /* of a matrix: a row's first two coefficients, and the third */
 } vec_step;
 
 INLINE rgb ycc_step(rgb x)
@@ -106,6 +108,23 @@ INLINE rgb gray_step(rgb x)
     return (rgb){y, y, y};
 }
 
+/* One row of the matrix. */
+INLINE vec matrix_row(vec start, vec pair, vec last, const vec yb[2], const vec r[2])
+{
+    const vec low = dot(dot(start, yb[0], pair), r[0], last),
+              high = dot(dot(start, yb[1], pair), r[1], last);
+    return clip(narrow(low, high, RQ_MATRIX_BITS));
+}
+
+INLINE rgb matrix_step(rgb x, const vec_step *s)
+{
+    const vec yb[2] = {zip_low(x.r, x.g), zip_high(x.r, x.g)},
+              r[2] = {zip_low(x.b, splat(0)), zip_high(x.b, splat(0))};
+    return (rgb){matrix_row(s->a[0], s->pair[0], s->last[0], yb, r),
+                 matrix_row(s->a[1], s->pair[1], s->last[1], yb, r),
+                 matrix_row(s->a[2], s->pair[2], s->last[2], yb, r)};
+}
+
 INLINE vec solarize_step(vec x, vec threshold)
 {
     return pick(above(threshold, x), x, sub(splat(RQ_WHITE), x));
@@ -131,6 +150,8 @@ INLINE rgb step(rgb x, const vec_step *s)
         return (rgb){x.b, x.r, x.g};
     case RQ_STEP_GRAY:
         return gray_step(x);
+    case RQ_STEP_MATRIX:
+        return matrix_step(x, s);
     default:
         return (rgb){solarize_step(x.r, s->a[0]), solarize_step(x.g, s->a[0]),
                      solarize_step(x.b, s->a[0])};
@@ -138,7 +159,7 @@ INLINE rgb step(rgb x, const vec_step *s)
 }
 
 INLINE void colour_vector(int16_t *const x[3], size_t at, size_t m, const vec_step *steps,
-                          int count, vec sum[3])
+                          int count, bool summed, vec sum[3])
 {
     rgb v = {load(x[0] + at, m), load(x[1] + at, m), load(x[2] + at, m)};
     for (int i = 0; i < count; i++)
@@ -146,6 +167,8 @@ INLINE void colour_vector(int16_t *const x[3], size_t at, size_t m, const vec_st
     put(x[0] + at, v.r, m);
     put(x[1] + at, v.g, m);
     put(x[2] + at, v.b, m);
+    if (!summed)
+        return;
     // What lies behind the end does not count.
     if (m < LANES)
         v = (rgb){load(x[0] + at, m), load(x[1] + at, m), load(x[2] + at, m)};
@@ -154,23 +177,37 @@ INLINE void colour_vector(int16_t *const x[3], size_t at, size_t m, const vec_st
     sum[2] = add32(sum[2], pairs_sum(v.b));
 }
 
+INLINE void widen(vec_step *v, const rq_step *s)
+{
+    v->op = s->op;
+    v->half = splat(s->half);
+    for (int c = 0; c < 3; c++) {
+        const uint16_t first = (uint16_t)s->m[c][0], second = (uint16_t)s->m[c][1];
+        v->a[c] = s->op == RQ_STEP_MATRIX
+                      ? splat32(s->a[c] * (1 << RQ_MATRIX_BITS) + (1 << (RQ_MATRIX_BITS - 1)))
+                      : splat(s->a[c]);
+        v->pair[c] = splat32((int)((uint32_t)first | (uint32_t)second << 16));
+        v->last[c] = splat32((uint16_t)s->m[c][2]);
+    }
+}
+
 static void colour(int16_t *const x[3], size_t n, const rq_step *steps, int count,
                    int64_t total[3])
 {
     enum { BLOCK = 1 << 18 }; // short enough for sums in 32-bit lanes
-    vec_step spread[RQ_MAX_STEPS];
-    for (int i = 0; i < count; i++) {
-        spread[i].op = steps[i].op;
-        spread[i].half = splat(steps[i].half);
-        for (int c = 0; c < 3; c++)
-            spread[i].a[c] = splat(steps[i].a[c]);
-    }
+    vec_step wide[RQ_MAX_STEPS];
+    for (int i = 0; i < count; i++)
+        widen(&wide[i], &steps[i]);
     for (size_t begin = 0; begin < n; begin += BLOCK) {
         int16_t *const p[3] = {x[0] + begin, x[1] + begin, x[2] + begin};
         const size_t length = n - begin < BLOCK ? n - begin : BLOCK;
         vec sum[3] = {splat(0), splat(0), splat(0)};
-        FOR_VECTORS(length, colour_vector(p, at, m, spread, count, sum));
-        for (int c = 0; c < 3 && total; c++)
+        if (!total) {
+            FOR_VECTORS(length, colour_vector(p, at, m, wide, count, false, sum));
+            continue;
+        }
+        FOR_VECTORS(length, colour_vector(p, at, m, wide, count, true, sum));
+        for (int c = 0; c < 3; c++)
             total[c] += total32(sum[c]);
     }
 }

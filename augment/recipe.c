@@ -46,6 +46,14 @@ static rq_recipe relicv2(void)
     return r;
 }
 
+/* The same draws, approximately the same pixels. */
+static rq_recipe relicv2_fast(void)
+{
+    rq_recipe r = relicv2();
+    r.fast = true;
+    return r;
+}
+
 static rq_recipe byol(void)
 {
     rq_recipe r = relicv2();
@@ -81,11 +89,9 @@ rq_status rq_recipe_preset(rq_recipe *r, const char *name, rq_err *err)
     static const struct {
         const char *name;
         rq_recipe (*make)(void);
-    } presets[] = {{"relicv2", relicv2},
-                   {"byol", byol},
-                   {"linear", linear},
-                   {"eval", eval},
-                   {"supervised", linear}};
+    } presets[] = {{"relicv2", relicv2},   {"byol", byol},
+                   {"linear", linear},     {"eval", eval},
+                   {"supervised", linear}, {"relicv2-fast", relicv2_fast}};
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
         if (strcmp(name, presets[i].name) == 0) {
             *r = presets[i].make();
@@ -94,7 +100,9 @@ rq_status rq_recipe_preset(rq_recipe *r, const char *name, rq_err *err)
         }
     }
     return rq_fail(err, RQ_INVALID_ARG,
-                   "no recipe '%s'; choose relicv2, byol, linear, eval or supervised", name);
+                   "no recipe '%s'; choose relicv2, byol, linear, eval, supervised or "
+                   "relicv2-fast",
+                   name);
 }
 
 /* A field's name, value and closed range; `above` excludes the lower end. */

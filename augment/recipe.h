@@ -55,9 +55,11 @@ typedef struct rq_recipe {
     float mask_threshold;     /* foreground where mask > threshold, in [0, 1]; 0.5 */
     float mask_min_cover, mask_max_cover; /* masks outside are not used; 0.01, 0.99 */
     rq_fill fill;
+    bool fast; /* colours approximated by one matrix, chroma at half the view's resolution */
 } rq_recipe;
 
-/* "relicv2", "byol", "linear", "eval", "supervised". INVALID_ARG lists the names. */
+/* "relicv2", "byol", "linear", "eval", "supervised", "relicv2-fast". INVALID_ARG lists the
+ * names. */
 RQ_NODISCARD rq_status rq_recipe_preset(rq_recipe *r, const char *name, rq_err *err);
 /* Every field in range, with the field named otherwise. */
 RQ_NODISCARD rq_status rq_recipe_check(const rq_recipe *r, rq_err *err);

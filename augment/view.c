@@ -5,26 +5,36 @@
 // flip is folded into the filter), RGB, colour operations. Only two things need the whole view
 // and end a pass: contrast, which needs the means of its channels, and the blur.
 #include "augment/view.h"
-#include "augment/cutout.h"
+#include "augment/crop.h"
+#include "augment/fast.h"
 #include "augment/kernels.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_PIXELS = 2048, BLUR_ROWS = 4, BLUR_MARGIN = 64 };
+enum {
+    BLOCK_PIXELS = 2048,
+    BLUR_ROWS = 4,
+    BLUR_MARGIN = 64,
+    LARGE_VIEW = 64 /* from this size on a batch does not stay in the caches anyway */
+};
 
 struct rq_view_maker {
     rq_recipe recipe;
     rq_kernels k;
-    rq_cubic cubic;
+    rq_crop crop;
     int16_t *plane[3];
-    int16_t *blur_rows; /* a few of each channel, between zeros */
-    int16_t *zero, *blurred[3];
-    rq_taps taps[2][2]; /* [luma, chroma][across, down] */
-    rq_ring ring[3];    /* rows of each plane of the window, resized across */
-    size_t ring_cap[3];
-    rq_cutout cutout;
+    int16_t *some[3];   /* rows of each channel on their way out */
+    int16_t *spread[2]; /* rows of chroma at the view's resolution */
+    int16_t *blur_rows; /* a few, between zeros */
+    int16_t *zero;
 };
+
+/* One blur: half of its symmetric weights. Radius 0: none. */
+typedef struct blur {
+    int radius;
+    int16_t weight[RQ_BLUR_MAX_RADIUS + 1];
+} blur;
 
 /* One view on its way. */
 typedef struct work {
@@ -34,14 +44,10 @@ typedef struct work {
     int size, block_rows;
     int channels; /* 1: all three are equal */
     bool whole;   /* more than one pass: the planes hold the view, not just a block */
-    rq_window window[3];
-    const rq_taps *taps[3]; /* [2] each: across, down */
-    int done[3];            /* rows of the window before this one are in the ring */
     rq_step step[RQ_MAX_STEPS];
     int steps, contrast; /* how many; which is the contrast, `steps` if none */
-    int radius;          /* of the blur, 0: none */
     rq_step solarize;    /* after the blur */
-    int16_t blur_weight[RQ_BLUR_MAX_RADIUS + 1];
+    blur blur, chroma_blur;
     uint8_t *dst;
 } work;
 
@@ -54,25 +60,11 @@ static int largest_size(const rq_recipe *r)
     return s;
 }
 
+/* Even, unless the view has one row. */
 static int rows_of_a_block(int size)
 {
-    const int rows = BLOCK_PIXELS / size;
-    return rows < 1 ? 1 : rows < size ? rows : size;
-}
-
-/* Rows of a window, at most, between the first and the last that a block of outputs needs. */
-static size_t ring_rows(const rq_taps *down, int block_rows)
-{
-    int most = down->taps;
-    for (int o = 0; o < down->outputs; o += block_rows) {
-        const int end = o + block_rows < down->outputs ? o + block_rows : down->outputs;
-        const int rows = down->first[end - 1] + down->taps - down->first[o];
-        most = rows > most ? rows : most;
-    }
-    size_t power = 1;
-    while (power < (size_t)most)
-        power *= 2;
-    return power;
+    const int rows = BLOCK_PIXELS / size / 2 * 2;
+    return rows < size ? rows : size;
 }
 
 static size_t blur_stride(int size)
@@ -80,18 +72,34 @@ static size_t blur_stride(int size)
     return rq_round_up((size_t)size, RQ_ALIGN) + 2 * BLUR_MARGIN;
 }
 
+/* Samples of a block of rows, whichever pass makes it. */
+static size_t block_samples(int size)
+{
+    return BLOCK_PIXELS + (size_t)BLUR_ROWS * (size_t)size;
+}
+
 size_t rq_view_maker_memory(const rq_recipe *r, int width, int height)
 {
-    const size_t side = (size_t)largest_size(r), w = (size_t)width, h = (size_t)height;
-    size_t bytes = sizeof(rq_view_maker) + 3 * side * side * sizeof(int16_t);
-    bytes += (3 * BLUR_ROWS * (blur_stride((int)side) + side) + side) * sizeof(int16_t);
-    // A block of outputs and the taps around it, to a power of two, grown by doubling.
-    const size_t rows = (h + side - 1) / side * (size_t)rows_of_a_block((int)side) + 8;
-    bytes += 3 * 4 * rows * (side + RQ_TAPS_LANES) * sizeof(int16_t);
-    bytes += 4 * 3 * 2 * (side + RQ_TAPS_LANES) * sizeof(uint32_t);
-    if (r->p_mask > 0)
-        bytes += 2 * ((w + RQ_ALIGN) * (h * 3 + 9) + RQ_MASK_SLACK * sizeof(float));
-    return bytes;
+    const int size = largest_size(r);
+    const size_t side = (size_t)size;
+    const size_t samples =
+        3 * side * side + 5 * block_samples(size) + BLUR_ROWS * blur_stride(size) + side;
+    return sizeof(rq_view_maker) + samples * sizeof(int16_t) +
+           rq_crop_memory(size, rows_of_a_block(size), width, height, r->p_mask > 0);
+}
+
+static bool make_room(rq_view_maker *m, int size)
+{
+    const size_t side = (size_t)size, block = block_samples(size);
+    bool ok = true;
+    for (int c = 0; c < 3; c++) {
+        ok = (m->plane[c] = rq_alloc(side * side, sizeof(int16_t))) && ok;
+        ok = (m->some[c] = rq_alloc(block, sizeof(int16_t))) && ok;
+    }
+    for (int c = 0; c < 2; c++)
+        ok = (m->spread[c] = rq_alloc(block, sizeof(int16_t))) && ok;
+    ok = (m->blur_rows = rq_alloc(BLUR_ROWS * blur_stride(size), sizeof(int16_t))) && ok;
+    return (m->zero = rq_calloc(side, sizeof(int16_t))) && ok;
 }
 
 rq_status rq_view_maker_create(rq_view_maker **out, const rq_recipe *r, unsigned cpu_flags,
@@ -104,19 +112,10 @@ rq_status rq_view_maker_create(rq_view_maker **out, const rq_recipe *r, unsigned
         return rq_fail(err, RQ_OOM, "view maker: out of memory");
     m->recipe = *r;
     rq_kernels_init(&m->k, cpu_flags);
-    const size_t side = (size_t)largest_size(r);
-    bool ok = true;
-    for (int c = 0; c < 3; c++) {
-        ok = (m->plane[c] = rq_alloc(side * side, sizeof(int16_t))) && ok;
-        ok = (m->blurred[c] = rq_alloc(BLUR_ROWS * side, sizeof(int16_t))) && ok;
-    }
-    m->blur_rows = rq_alloc(3 * BLUR_ROWS * blur_stride((int)side), sizeof(int16_t));
-    m->zero = rq_calloc(side, sizeof(int16_t));
-    rq_status st = RQ_OK;
-    if (!ok || !m->blur_rows || !m->zero)
-        st = rq_fail(err, RQ_OOM, "view maker: no memory for views of %zu pixels", side);
-    if (st == RQ_OK)
-        st = rq_cubic_init(&m->cubic, err);
+    rq_status st = rq_crop_init(&m->crop, err);
+    if (st == RQ_OK && !make_room(m, largest_size(r)))
+        st = rq_fail(err, RQ_OOM, "view maker: no memory for views of %d pixels",
+                     largest_size(r));
     if (st != RQ_OK)
         rq_view_maker_destroy(&m);
     *out = m;
@@ -130,103 +129,18 @@ void rq_view_maker_destroy(rq_view_maker **maker)
         return;
     for (int c = 0; c < 3; c++) {
         rq_free(m->plane[c]);
-        rq_free(m->blurred[c]);
+        rq_free(m->some[c]);
     }
+    for (int c = 0; c < 2; c++)
+        rq_free(m->spread[c]);
     rq_free(m->blur_rows);
     rq_free(m->zero);
-    for (int i = 0; i < 4; i++)
-        rq_taps_free(&m->taps[i / 2][i % 2]);
-    for (int c = 0; c < 3; c++)
-        rq_free(m->ring[c].rows);
-    rq_cutout_free(&m->cutout);
+    rq_crop_free(&m->crop);
     rq_free(m);
     *maker = NULL;
 }
 
 /* ---- what to do ------------------------------------------------------------------------ */
-
-/* The samples of a plane that the crop box touches. */
-static rq_window window_of(const rq_plane *plane, const rq_view_params *p, int sub_x, int sub_y)
-{
-    const int x1 = (p->x + p->w + sub_x - 1) / sub_x, y1 = (p->y + p->h + sub_y - 1) / sub_y;
-    rq_window win = {.stride = plane->stride, .x = p->x / sub_x, .y = p->y / sub_y};
-    win.w = (x1 < plane->width ? x1 : plane->width) - win.x;
-    win.h = (y1 < plane->height ? y1 : plane->height) - win.y;
-    win.data = plane->data + (size_t)win.y * plane->stride + (size_t)win.x;
-    return win;
-}
-
-static uint8_t to_level(double x)
-{
-    return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : rint(x));
-}
-
-/* The fill colour as samples of the planes of the image. */
-static void fill_of(uint8_t fill[3], rq_pixels pixels, const float rgb[3])
-{
-    const double r = 255 * (double)rgb[0], g = 255 * (double)rgb[1], b = 255 * (double)rgb[2];
-    if (pixels == RQ_PIXELS_RGB) {
-        for (int c = 0; c < 3; c++)
-            fill[c] = to_level(255 * (double)rgb[c]);
-        return;
-    }
-    fill[0] = to_level(0.299 * r + 0.587 * g + 0.114 * b);
-    fill[1] = to_level(128 - 0.168735892 * r - 0.331264108 * g + 0.5 * b);
-    fill[2] = to_level(128 + 0.5 * r - 0.418687589 * g - 0.081312411 * b);
-}
-
-static rq_status build_taps(work *k, int plane, int sub_x, int sub_y, rq_err *err)
-{
-    rq_view_maker *m = k->m;
-    const rq_recipe *r = &m->recipe;
-    const rq_view_params *p = k->p;
-    const rq_window *win = &k->window[plane];
-    rq_taps *taps = m->taps[plane > 0];
-    const rq_span across = {(double)p->x / sub_x - win->x, (double)p->w / sub_x, win->w};
-    const rq_span down = {(double)p->y / sub_y - win->y, (double)p->h / sub_y, win->h};
-    RQ_TRY(rq_taps_build(&taps[0], &m->cubic, RQ_ACROSS, r->filter, r->antialias, across,
-                         k->size, p->flip, err));
-    return rq_taps_build(&taps[1], &m->cubic, RQ_DOWN, r->filter, r->antialias, down, k->size,
-                         false, err);
-}
-
-static rq_status make_ring(work *k, int plane, rq_err *err)
-{
-    rq_ring *ring = &k->m->ring[plane];
-    const size_t rows = ring_rows(&k->taps[plane][1], k->block_rows);
-    size_t samples;
-    ring->stride = rq_round_up((size_t)k->size, RQ_TAPS_LANES);
-    ring->mask = rows - 1;
-    if (!rq_mul_size(&samples, rows, ring->stride))
-        return rq_fail(err, RQ_LIMIT, "view: a filter over %zu rows is too large", rows);
-    return rq_grow((void **)&ring->rows, &k->m->ring_cap[plane], samples, sizeof *ring->rows,
-                   err);
-}
-
-static rq_status plan_crop(work *k, const rq_image *image, const rq_image *mask, rq_err *err)
-{
-    const int planes = rq_pixels_planes(image->pixels);
-    const bool shared = image->sub_x == 1 && image->sub_y == 1;
-    const float threshold = k->m->recipe.mask_threshold * 255.0f;
-    uint8_t fill[3];
-    fill_of(fill, image->pixels, k->p->fill);
-    for (int c = 0; c < planes; c++)
-        k->window[c] = window_of(&image->plane[c], k->p, c == 0 ? 1 : image->sub_x,
-                                 c == 0 ? 1 : image->sub_y);
-    // Planes of equal sampling share their axes and the mask.
-    for (int c = 0, end; c < planes; c = end) {
-        end = shared ? planes : c == 0 ? 1 : planes;
-        RQ_TRY(build_taps(k, c, c == 0 ? 1 : image->sub_x, c == 0 ? 1 : image->sub_y, err));
-        for (int i = c; i < end; i++) {
-            k->taps[i] = k->m->taps[c > 0];
-            RQ_TRY(make_ring(k, i, err));
-        }
-        if (k->p->masked)
-            RQ_TRY(rq_cutout_make(&k->m->cutout, &k->m->k, c, end, image, mask, threshold, fill,
-                                  k->window, err));
-    }
-    return RQ_OK;
-}
 
 static int nearest(double x)
 {
@@ -272,63 +186,36 @@ static void add_jitter(work *k, int op)
         add_hue(k);
 }
 
+static void plan_blur(blur *b, int radius, double sigma)
+{
+    b->radius = sigma > 0 ? rq_blur_weights(b->weight, radius, (float)sigma) : 0;
+}
+
+static void plan_end(work *k)
+{
+    const float threshold = k->m->recipe.preset[k->p->preset % 2].solarize_threshold;
+    plan_blur(&k->blur, rq_recipe_blur_radius(k->size), (double)k->p->sigma);
+    k->solarize =
+        (rq_step){.op = RQ_STEP_SOLARIZE, .a = {nearest((double)threshold * RQ_WHITE)}};
+}
+
 static void plan_colours(work *k)
 {
     const rq_view_params *p = k->p;
-    const float threshold = k->m->recipe.preset[p->preset % 2].solarize_threshold;
     add_step(k, k->pixels == RQ_PIXELS_YCBCR ? RQ_STEP_YCC : RQ_STEP_RECENTRE);
     for (int i = 0; p->jitter && i < 4; i++)
         add_jitter(k, p->order[i]);
     if (p->gray)
         add_step(k, RQ_STEP_GRAY);
-    if (p->sigma > 0)
-        k->radius = rq_blur_weights(k->blur_weight, rq_recipe_blur_radius(k->size), p->sigma);
-    k->solarize =
-        (rq_step){.op = RQ_STEP_SOLARIZE, .a = {nearest((double)threshold * RQ_WHITE)}};
-    if (p->solarize && k->radius == 0)
+    plan_end(k);
+    if (p->solarize && k->blur.radius == 0)
         k->step[k->steps++] = k->solarize;
     while (k->contrast < k->steps && k->step[k->contrast].op != RQ_STEP_CONTRAST)
         k->contrast++;
-    k->whole = k->contrast < k->steps || k->radius > 0;
+    k->whole = k->contrast < k->steps || k->blur.radius > 0;
 }
 
-/* ---- passes ---------------------------------------------------------------------------- */
-
-/* Rows [from, to) of a plane's window, resized across into its ring. */
-static void fill_ring(const work *k, int plane, int from, int to)
-{
-    const rq_window *win = &k->window[plane];
-    const rq_ring *ring = &k->m->ring[plane];
-    while (from < to) {
-        const size_t slot = (size_t)from & ring->mask, left = ring->mask + 1 - slot;
-        const int rows = (size_t)(to - from) < left ? to - from : (int)left;
-        k->m->k.resize_h(ring->rows + slot * ring->stride, ring->stride,
-                         win->data + (size_t)from * win->stride, win->stride, rows,
-                         &k->taps[plane][0]);
-        from += rows;
-    }
-}
-
-/* Rows [y, y + rows) of one plane of the view. Each row of the window that any of them needs is
- * resized across once; those between that none needs are left out. */
-static void resize_block(work *k, int plane, int16_t *dst, int y, int rows)
-{
-    const rq_taps *down = &k->taps[plane][1];
-    int *done = &k->done[plane], from = *done, to = *done;
-    for (int r = 0; r < rows; r++) {
-        const int first = down->first[y + r], end = first + down->taps;
-        if (first > to) {
-            fill_ring(k, plane, from, to);
-            from = first;
-        }
-        to = end > to ? end : to;
-    }
-    fill_ring(k, plane, from, to);
-    *done = to;
-    for (int r = 0; r < rows; r++)
-        k->m->k.resize_v(dst + (size_t)r * (size_t)k->size, &k->m->ring[plane], down, y + r,
-                         k->size);
-}
+/* ---- the exact view -------------------------------------------------------------------- */
 
 /* Where the channels of the view are, `at` pixels on; one may stand for all. */
 static void channels_at(const work *k, int16_t *x[3], int16_t *const plane[3], size_t at)
@@ -350,65 +237,169 @@ static void colour_pass(work *k, bool first)
         int16_t *x[3];
         channels_at(k, x, k->m->plane, k->whole ? at : 0);
         for (int c = 0; first && c < k->channels; c++)
-            resize_block(k, c, x[c], y, rows);
+            rq_crop_rows(&k->m->crop, c, x[c], y, rows);
         f->colour(x, n, k->step + begin, end - begin, end < k->steps ? sum : NULL);
-        if (end == k->steps && k->radius == 0)
-            f->store(k->dst + 3 * at, x[0], x[1], x[2], n);
+        if (end == k->steps && k->blur.radius == 0)
+            f->store(k->dst + 3 * at, x[0], x[1], x[2], n, k->size >= LARGE_VIEW);
     }
     const int64_t pixels = (int64_t)(size * size);
     for (int c = 0; c < 3 && end < k->steps; c++)
         k->step[end].a[c] = (int)((sum[c] + pixels / 2) / pixels);
 }
 
-/* One row of one channel, blurred vertically; zeros lie outside. */
-static void blur_down(const work *k, int channel, int y, int16_t *dst)
+/* One row of a square plane, blurred vertically; zeros lie outside. */
+static void blur_down(const rq_view_maker *m, const blur *b, const int16_t *plane, int size,
+                      int y, int16_t *dst)
 {
     const int16_t *low[RQ_BLUR_MAX_RADIUS + 1], *high[RQ_BLUR_MAX_RADIUS + 1];
-    const rq_view_maker *m = k->m;
-    const int16_t *src = m->plane[channel] + (ptrdiff_t)y * k->size;
-    for (int i = 1; i <= k->radius; i++) {
-        low[i] = y - i >= 0 ? src - (ptrdiff_t)i * k->size : m->zero;
-        high[i] = y + i < k->size ? src + (ptrdiff_t)i * k->size : m->zero;
+    const int16_t *src = plane + (ptrdiff_t)y * size;
+    for (int i = 1; i <= b->radius; i++) {
+        low[i] = y - i >= 0 ? src - (ptrdiff_t)i * size : m->zero;
+        high[i] = y + i < size ? src + (ptrdiff_t)i * size : m->zero;
     }
-    m->k.blur_line(dst, src, low, high, k->blur_weight, k->radius, k->size);
+    m->k.blur_line(dst, src, low, high, b->weight, b->radius, size);
 }
 
-/* The same row horizontally; zeros stand to its left and right. */
-static void blur_across(const work *k, const int16_t *row, int16_t *dst)
+/* A row horizontally; zeros stand to its left and right. */
+static void blur_across(const rq_view_maker *m, const blur *b, const int16_t *row, int size,
+                        int16_t *dst)
 {
     const int16_t *low[RQ_BLUR_MAX_RADIUS + 1], *high[RQ_BLUR_MAX_RADIUS + 1];
-    for (int i = 1; i <= k->radius; i++) {
+    for (int i = 1; i <= b->radius; i++) {
         low[i] = row - i;
         high[i] = row + i;
     }
-    k->m->k.blur_line(dst, row, low, high, k->blur_weight, k->radius, k->size);
+    m->k.blur_line(dst, row, low, high, b->weight, b->radius, size);
+}
+
+/* Rows [y, y + rows) of a square plane, blurred: all of them one way and then the other, since
+ * what was just written is slow to read at another alignment. */
+static void blur_block(const rq_view_maker *m, const blur *b, const int16_t *plane, int size,
+                       int y, int rows, int16_t *dst)
+{
+    const size_t stride = blur_stride(size), margin = (size_t)b->radius, n = (size_t)size;
+    if (b->radius == 0) {
+        memcpy(dst, plane + (size_t)y * n, sizeof *dst * (size_t)rows * n);
+        return;
+    }
+    for (int r = 0; r < rows; r++) {
+        int16_t *row = m->blur_rows + (size_t)r * stride + BLUR_MARGIN;
+        memset(row - margin, 0, sizeof *row * margin);
+        memset(row + n, 0, sizeof *row * margin);
+        blur_down(m, b, plane, size, y + r, row);
+    }
+    for (int r = 0; r < rows; r++)
+        blur_across(m, b, m->blur_rows + (size_t)r * stride + BLUR_MARGIN, size,
+                    dst + (size_t)r * n);
 }
 
 static void blur_pass(work *k)
 {
     rq_view_maker *m = k->m;
-    const size_t size = (size_t)k->size, stride = blur_stride(k->size);
-    memset(m->blur_rows, 0, sizeof *m->blur_rows * 3 * BLUR_ROWS * stride);
+    const size_t size = (size_t)k->size;
     for (int y = 0; y < k->size; y += BLUR_ROWS) {
         const int rows = k->size - y < BLUR_ROWS ? k->size - y : BLUR_ROWS;
+        const size_t n = (size_t)rows * size;
         int16_t *x[3];
-        // A few rows one way, then the other: what was just written is not read at once.
-        for (int c = 0; c < k->channels; c++) {
-            int16_t *row = m->blur_rows + (size_t)(c * BLUR_ROWS) * stride + BLUR_MARGIN;
-            for (int r = 0; r < rows; r++)
-                blur_down(k, c, y + r, row + (size_t)r * stride);
-        }
-        for (int c = 0; c < k->channels; c++) {
-            const int16_t *row = m->blur_rows + (size_t)(c * BLUR_ROWS) * stride + BLUR_MARGIN;
-            for (int r = 0; r < rows; r++)
-                blur_across(k, row + (size_t)r * stride, m->blurred[c] + (size_t)r * size);
-        }
-        channels_at(k, x, m->blurred, 0);
+        channels_at(k, x, m->some, 0);
+        for (int c = 0; c < k->channels; c++)
+            blur_block(m, &k->blur, m->plane[c], k->size, y, rows, m->some[c]);
         if (k->p->solarize)
-            m->k.colour(x, (size_t)rows * size, &k->solarize, 1, NULL);
-        m->k.store(k->dst + 3 * (size_t)y * size, x[0], x[1], x[2], (size_t)rows * size);
+            m->k.colour(x, n, &k->solarize, 1, NULL);
+        m->k.store(k->dst + 3 * (size_t)y * size, x[0], x[1], x[2], n, k->size >= LARGE_VIEW);
     }
 }
+
+static void make_exact(work *k)
+{
+    plan_colours(k);
+    colour_pass(k, true);
+    if (k->contrast < k->steps)
+        colour_pass(k, false);
+    if (k->p->gray)
+        k->channels = 1;
+    if (k->blur.radius > 0)
+        blur_pass(k);
+}
+
+/* ---- the fast view --------------------------------------------------------------------- */
+
+/* A matrix needs no clipping in between, so it may come last, after the blur; then chroma needs
+ * half the resolution only, and none at all for a grey view. */
+static void plan_fast(work *k)
+{
+    const rq_view_params *p = k->p;
+    double mean[3] = {128, 128, 128};
+    rq_fast_colour f;
+    for (int c = 0; p->jitter && c < 3; c++)
+        mean[c] = rq_crop_mean(&k->m->crop, c);
+    rq_fast_colour_of(&f, p, mean);
+    plan_end(k);
+    const int radius = (rq_recipe_blur_radius(k->size) + 1) / 2;
+    plan_blur(&k->chroma_blur, radius, k->blur.radius > 0 ? (double)p->sigma / 2 : 0);
+    k->step[k->steps++] = rq_fast_step(&f, k->blur.radius > 0);
+    if (p->gray) {
+        // All rows are alike, and what chroma would add is below a level.
+        k->channels = 1;
+        for (int c = 0; c < 3; c++)
+            k->step[0].m[c][1] = k->step[0].m[c][2] = 0;
+    }
+    if (p->solarize)
+        k->step[k->steps++] = k->solarize;
+}
+
+/* Rows [y, y + rows), rows being even, of luma and of chroma at half resolution to bytes. */
+static void finish_fast(const work *k, int16_t *const part[3], int y, int rows)
+{
+    const rq_view_maker *m = k->m;
+    const size_t size = (size_t)k->size, n = (size_t)rows * size;
+    int16_t *x[3] = {part[0], part[0], part[0]};
+    for (int c = 1; c < k->channels; c++) {
+        x[c] = m->spread[c - 1];
+        for (size_t r = 0; r < (size_t)rows; r += 2) {
+            int16_t *row = x[c] + r * size;
+            m->k.spread(row, part[c] + r / 2 * (size / 2), k->size);
+            memcpy(row + size, row, sizeof *row * size);
+        }
+    }
+    m->k.colour(x, n, k->step, k->steps, NULL);
+    m->k.store(k->dst + 3 * (size_t)y * size, x[0], x[1], x[2], n, k->size >= LARGE_VIEW);
+}
+
+static void make_fast(work *k)
+{
+    rq_view_maker *m = k->m;
+    const size_t size = (size_t)k->size;
+    plan_fast(k);
+    const bool blurred = k->blur.radius > 0;
+    for (int y = 0; y < k->size; y += k->block_rows) {
+        const int rows = k->size - y < k->block_rows ? k->size - y : k->block_rows;
+        int16_t *part[3];
+        for (int c = 0; c < k->channels; c++) {
+            const int half = c > 0 ? 2 : 1;
+            part[c] = m->plane[c] + (blurred ? (size_t)(y / half) * (size / (size_t)half) : 0);
+            rq_crop_rows(&m->crop, c, part[c], y / half, rows / half);
+        }
+        if (!blurred) {
+            finish_fast(k, part, y, rows);
+            continue;
+        }
+        // Zero has to be black where the blur finds it outside.
+        const rq_step recentre = {.op = RQ_STEP_RECENTRE};
+        int16_t *const x[3] = {part[0], part[0], part[0]};
+        m->k.colour(x, (size_t)rows * size, &recentre, 1, NULL);
+    }
+    for (int y = 0; blurred && y < k->size; y += BLUR_ROWS) {
+        const int rows = k->size - y < BLUR_ROWS ? k->size - y : BLUR_ROWS;
+        blur_block(m, &k->blur, m->plane[0], k->size, y, rows, m->some[0]);
+        for (int c = 1; c < k->channels; c++)
+            blur_block(m, &k->chroma_blur, m->plane[c], k->size / 2, y / 2, rows / 2,
+                       m->some[c]);
+        finish_fast(k, m->some, y, rows);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- */
 
 static rq_status check(const rq_view_maker *m, const rq_image *image, const rq_image *mask,
                        const rq_view_params *p, rq_err *err)
@@ -431,6 +422,9 @@ rq_status rq_view_make(rq_view_maker *m, const rq_image *image, const rq_image *
 {
     RQ_TRY(check(m, image, mask, p, err));
     const int size = m->recipe.group[p->group].size;
+    // Pictures without chroma planes are few, and views of odd size fewer: they are made
+    // exactly.
+    const bool fast = m->recipe.fast && image->pixels == RQ_PIXELS_YCBCR && size % 2 == 0;
     work k = {.m = m,
               .p = p,
               .pixels = image->pixels,
@@ -438,14 +432,11 @@ rq_status rq_view_make(rq_view_maker *m, const rq_image *image, const rq_image *
               .block_rows = rows_of_a_block(size),
               .channels = rq_pixels_planes(image->pixels),
               .dst = dst};
-    RQ_TRY(plan_crop(&k, image, mask, err));
-    plan_colours(&k);
-    colour_pass(&k, true);
-    if (k.contrast < k.steps)
-        colour_pass(&k, false);
-    if (p->gray)
-        k.channels = 1;
-    if (k.radius > 0)
-        blur_pass(&k);
+    RQ_TRY(rq_crop_begin(&m->crop, &m->k, &m->recipe, image, mask, p, size,
+                         fast ? size / 2 : size, k.block_rows, err));
+    if (fast)
+        make_fast(&k);
+    else
+        make_exact(&k);
     return RQ_OK;
 }

@@ -32,10 +32,10 @@ static const unsigned level_flags[LEVELS] = {0, RQ_CPU_AVX2, RQ_CPU_ALL};
 
 typedef struct bench {
     rq_kernels k[LEVELS];
-    rq_view_maker *maker[LEVELS];
+    rq_view_maker *maker[LEVELS], *fast[LEVELS];
     bool have[LEVELS];
     rq_image image;
-    rq_recipe recipe;
+    rq_recipe recipe, fast_recipe;
     rq_cubic cubic;
     rq_taps across, down, built;
     int16_t *plane[3], *lines, *blurred;
@@ -137,10 +137,10 @@ static void run_blur(bench *b, int level, int arg)
 
 static void run_store(bench *b, int level, int arg)
 {
-    (void)arg;
     for (int y = 0; y < SIDE; y += BLOCK)
         b->k[level].store(b->pixels + 3 * y * SIDE, b->plane[0] + y * SIDE,
-                          b->plane[1] + y * SIDE, b->plane[2] + y * SIDE, BLOCK * SIDE);
+                          b->plane[1] + y * SIDE, b->plane[2] + y * SIDE, BLOCK * SIDE,
+                          arg != 0);
 }
 
 static void run_mask(bench *b, int level, int arg)
@@ -157,15 +157,16 @@ static void run_cut(bench *b, int level, int arg)
         b->k[level].cut_row(b->bytes, b->image.plane[0].data, b->bytes, 17, SIDE);
 }
 
-/* arg: views, as they are drawn. */
+/* arg: views, as they are drawn; negative for the fast recipe. */
 static void run_views(bench *b, int level, int arg)
 {
+    rq_view_maker *m = arg < 0 ? b->fast[level] : b->maker[level];
     rq_err err = {0};
-    for (int v = 0; v < arg; v++) {
+    for (int v = 0; v < abs(arg); v++) {
         const rq_view_key key = {.seed = 1, .sample = (uint64_t)v / 6, .view = v % 6};
         rq_view_params p;
         rq_view_draw(&p, &b->recipe, &key, b->image.width, b->image.height, false);
-        if (rq_view_make(b->maker[level], &b->image, NULL, &p, b->pixels, &err) != RQ_OK)
+        if (rq_view_make(m, &b->image, NULL, &p, b->pixels, &err) != RQ_OK)
             abort();
     }
 }
@@ -185,14 +186,17 @@ static const row rows[] = {
     {"hue", "three channels", run_step, RQ_STEP_HUE, PIXELS, false},
     {"gray", "three channels", run_step, RQ_STEP_GRAY, PIXELS, false},
     {"solarize", "three channels", run_step, RQ_STEP_SOLARIZE, PIXELS, false},
+    {"matrix", "three channels", run_step, RQ_STEP_MATRIX, PIXELS, false},
     {"all jitter", "recentre and four steps at once", run_jitter, 0, PIXELS, false},
     {"blur down", "one channel, 9 taps", run_blur, 4, PIXELS, false},
     {"blur across", "one channel, 9 taps", run_blur, -4, PIXELS, false},
     {"store", "three channels, interleaved", run_store, 0, PIXELS, false},
+    {"store past", "the same, past the caches", run_store, 1, PIXELS, false},
     {"mask_row", "one plane", run_mask, 0, PIXELS, false},
     {"cut_row", "one plane", run_cut, 0, PIXELS, false},
     {"six views", "relicv2, 4 x 224 and 2 x 96, mean of 12 draws", run_views, 6 * VIEW_IMAGES,
      0, true},
+    {"six fast views", "relicv2-fast, the same draws", run_views, -6 * VIEW_IMAGES, 0, true},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -231,6 +235,7 @@ static rq_status set_up(bench *b, rq_err *err)
     RQ_TRY(rq_image_shape(&b->image, RQ_PIXELS_YCBCR, 500, 375, 2, 2, 16, err));
     paint(&b->image, &r);
     RQ_TRY(rq_recipe_preset(&b->recipe, "relicv2", err));
+    RQ_TRY(rq_recipe_preset(&b->fast_recipe, "relicv2-fast", err));
     RQ_TRY(rq_cubic_init(&b->cubic, err));
     const rq_span across = {0.5, WINDOW_W - 1, WINDOW_W}, down = {0, WINDOW_H, WINDOW_H};
     RQ_TRY(rq_taps_build(&b->across, &b->cubic, RQ_ACROSS, RQ_FILTER_BICUBIC, false, across,
@@ -249,14 +254,17 @@ static rq_status set_up(bench *b, rq_err *err)
         b->have[l] = (level_flags[l] & ~here) == 0;
         rq_kernels_init(&b->k[l], level_flags[l]);
         RQ_TRY(rq_view_maker_create(&b->maker[l], &b->recipe, level_flags[l], err));
+        RQ_TRY(rq_view_maker_create(&b->fast[l], &b->fast_recipe, level_flags[l], err));
     }
     return RQ_OK;
 }
 
 static void tear_down(bench *b)
 {
-    for (int l = 0; l < LEVELS; l++)
+    for (int l = 0; l < LEVELS; l++) {
         rq_view_maker_destroy(&b->maker[l]);
+        rq_view_maker_destroy(&b->fast[l]);
+    }
     for (int c = 0; c < 3; c++)
         rq_free(b->plane[c]);
     rq_free(b->lines);

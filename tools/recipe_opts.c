@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-const char *const rq_recipe_names[] = {"relicv2", "byol", "linear", "eval", "supervised", NULL};
+const char *const rq_recipe_names[] = {"relicv2",    "byol",         "linear", "eval",
+                                       "supervised", "relicv2-fast", NULL};
 const char *const rq_recipe_filters[] = {"recipe", "bicubic", "bilinear", NULL};
 const char *const rq_recipe_switches[] = {"recipe", "off", "on", NULL};
 const char *const rq_recipe_fills[] = {"recipe", "zero", "mean", "random-gray", NULL};

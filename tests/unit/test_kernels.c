@@ -217,6 +217,21 @@ static void check_gray(picture *p, const picture *b)
     assert_memory_equal(p->c[2], p->c[0], p->n * sizeof *p->c[2]);
 }
 
+static void check_matrix(picture *p, const picture *b)
+{
+    const rq_step s = {.op = RQ_STEP_MATRIX,
+                       .a = {3000, -1200, 60000},
+                       .m = {{4096, 0, 5743}, {-3000, 2000, 1500}, {-32768, 32767, 77}}};
+    apply(p, s);
+    for (size_t i = 0; i < p->n; i++)
+        for (int c = 0; c < 3; c++) {
+            double want = s.a[c] / (double)RQ_WHITE;
+            for (int j = 0; j < 3; j++)
+                want += s.m[c][j] / 4096.0 * unit(b->c[j][i]);
+            near(unit(p->c[c][i]), clip(want), 0.01, "matrix", i);
+        }
+}
+
 /* A picture with one channel that stands for all three. */
 static void check_one_channel(picture *p, const picture *b)
 {
@@ -259,7 +274,7 @@ static void check_store(picture *p, const picture *b)
 {
     static uint8_t out[3 * MAX_N + 1];
     out[3 * p->n] = 77;
-    k.store(out, p->c[0], p->c[1], p->c[2], p->n);
+    k.store(out, p->c[0], p->c[1], p->c[2], p->n, false);
     for (size_t i = 0; i < 3 * p->n; i++)
         near(out[i] / 255.0, unit(b->c[i % 3][i / 3]), 0.5001, "store", i);
     assert_int_equal(out[3 * p->n], 77);
@@ -348,6 +363,7 @@ PICTURE_TEST(contrast, 0.01)
 PICTURE_TEST(saturation, 0.01)
 PICTURE_TEST(hue, 0.005)
 PICTURE_TEST(gray, 0.015)
+PICTURE_TEST(matrix, 0.005)
 PICTURE_TEST(one_channel, 0)
 PICTURE_TEST(solarize, 1e-9)
 PICTURE_TEST(store, 0.26)
@@ -633,7 +649,7 @@ enum { LONGEST = 300, GUARD = 80 };
 /* Three channels with room around them, so that what is written outside shows. */
 typedef struct strip {
     int16_t c[3][LONGEST + 2 * GUARD];
-    uint8_t bytes[3 * LONGEST + 2 * GUARD];
+    _Alignas(64) uint8_t bytes[3 * LONGEST + 2 * GUARD];
 } strip;
 
 static void fill_strip(strip *s, rq_rng *r, bool whole_range)
@@ -653,16 +669,19 @@ static void fill_strip(strip *s, rq_rng *r, bool whole_range)
 
 static rq_step random_step(rq_rng *r)
 {
-    rq_step s = {.op = (rq_step_op)(RQ_STEP_BRIGHTNESS + rq_rng_below(r, 7)),
+    rq_step s = {.op = (rq_step_op)(RQ_STEP_BRIGHTNESS + rq_rng_below(r, 8)),
                  .half = (int)rq_rng_below(r, 32768)};
-    for (int c = 0; c < 3; c++)
+    for (int c = 0; c < 3; c++) {
         s.a[c] = (int)rq_rng_below(r, RQ_WHITE + 1);
+        for (int j = 0; j < 3; j++)
+            s.m[c][j] = (int16_t)((int)rq_rng_below(r, 65536) - 32768);
+    }
     if ((s.op == RQ_STEP_BRIGHTNESS || s.op == RQ_STEP_HUE) && rq_rng_below(r, 2))
         s.a[0] = -s.a[0];
     return s;
 }
 
-enum { OP_COLOUR, OP_CENTRED, OP_STORE, OP_BLUR, OPS };
+enum { OP_COLOUR, OP_CENTRED, OP_STORE, OP_SPREAD, OP_SUM, OP_BLUR, OPS };
 
 /* Operation `op` of n samples, `shift` samples into the strip. Inputs are drawn from r. */
 static void run_op(const rq_kernels *f, int op, strip *s, int shift, int n, rq_rng r)
@@ -688,8 +707,23 @@ static void run_op(const rq_kernels *f, int op, strip *s, int shift, int n, rq_r
         f->colour(x, count, &first, 1, NULL);
         return;
     }
+    case OP_SPREAD:
+        f->spread(x[0], x[1], n);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(x[0][i], x[1][i / 2]);
+        return;
+    case OP_SUM: {
+        uint64_t sum = f->sum_bytes(bytes, n), want = 0;
+        for (int i = 0; i < n; i++)
+            want += bytes[i];
+        assert_true(sum == want);
+        return;
+    }
     case OP_STORE:
-        f->store(bytes, x[0], x[1], x[2], count);
+        // Often at an address that allows writing past the caches.
+        if (rq_rng_below(&r, 2))
+            bytes = s->bytes + GUARD / 64 * 64;
+        f->store(bytes, x[0], x[1], x[2], count, rq_rng_below(&r, 2));
         return;
     default: {
         const int16_t *low[9], *high[9];
@@ -802,6 +836,7 @@ int main(void)
         cmocka_unit_test(saturation_equals_its_definition),
         cmocka_unit_test(hue_equals_its_definition),
         cmocka_unit_test(gray_equals_its_definition),
+        cmocka_unit_test(matrix_equals_its_definition),
         cmocka_unit_test(one_channel_equals_its_definition),
         cmocka_unit_test(solarize_equals_its_definition),
         cmocka_unit_test(store_equals_its_definition),

@@ -5,6 +5,8 @@
 // a fixed batch.
 #include "tests/unit/test.h"
 
+#include "augment/exact.h"
+#include "augment/fast.h"
 #include "augment/view.h"
 #include "common/cpu.h"
 #include "common/hash.h"
@@ -525,9 +527,158 @@ static void impossible_parameters_are_refused(void **state)
     assert_status(rq_view_make(s->maker, &s->image, NULL, &p, out, NULL), RQ_INVALID_ARG);
 }
 
+/* ---- the fast recipe ------------------------------------------------------------------- */
+
+/* A smooth picture of moderate colours, which no operation clips. */
+static void paint_smooth(rq_image *image, int width, int height, int sub)
+{
+    rq_err err = {0};
+    assert_ok(rq_image_shape(image, RQ_PIXELS_YCBCR, width, height, sub, sub, 16, &err), &err);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < image->plane[c].height; y++)
+            for (int x = 0; x < image->plane[c].width; x++) {
+                const double u = (double)x / image->plane[c].width,
+                             v = (double)y / image->plane[c].height;
+                image->plane[c].data[(size_t)y * image->plane[c].stride + (size_t)x] =
+                    (uint8_t)(c == 0   ? 110 + 30 * sin(7 * u + 3 * v)
+                              : c == 1 ? 118 + 12 * cos(5 * v + u)
+                                       : 134 + 12 * sin(4 * u - 2 * v));
+            }
+}
+
+/* The largest and the mean difference of the two recipes' views, p made exactly and q fast. */
+static void compare_recipes(scene *s, const rq_view_params *p, const rq_view_params *q,
+                            double *most, double *mean)
+{
+    static uint8_t a[LARGE], b[LARGE];
+    rq_recipe fast = recipe_of("relicv2-fast");
+    rq_view_maker *exact = s->maker;
+    rq_err err = {0};
+    make(s, p, a);
+    assert_ok(rq_view_maker_create(&s->maker, &fast, RQ_CPU_ALL, &err), &err);
+    make(s, q, b);
+    rq_view_maker_destroy(&s->maker);
+    s->maker = exact;
+    *most = *mean = 0;
+    for (size_t i = 0; i < LARGE; i++) {
+        const double d = abs(a[i] - b[i]);
+        *most = d > *most ? d : *most;
+        *mean += d / LARGE;
+    }
+}
+
+/* What is linear in both recipes agrees; what is not stays near on colours that are not far
+ * from grey. */
+static void fast_views_are_near_the_exact_ones(void **state)
+{
+    scene *s = *state;
+    const double limits[][2] = {{2, 0.6}, {2, 0.6}, {3, 0.9},  {14, 7}, {26, 11},
+                                {2, 0.6}, {1, 0.6}, {20, 4.5}, {4, 1}};
+    paint_smooth(&s->image, 300, 260, 2);
+    for (int op = 0; op < 9; op++) {
+        rq_view_params p = plain(s);
+        double most, mean;
+        p.x = 20, p.y = 10, p.w = 240, p.h = 230;
+        p.flip = op % 2 == 1;
+        p.jitter = op >= 1 && op <= 4;
+        p.contrast = op == 2 ? 1.3f : 1;
+        p.saturation = op == 3 ? 1.2f : 1;
+        p.brightness = op == 1 ? 0.15f : 0;
+        p.hue = op == 4 ? 0.1f : 0;
+        for (uint8_t i = 0; i < 4; i++)
+            p.order[i] = i;
+        p.solarize = op == 5;
+        p.gray = op == 6;
+        p.sigma = op >= 7 ? 1.5f : 0;
+        // The blur's dark border stays, but chroma fades with it.
+        if (op == 8) {
+            p.gray = true;
+            p.masked = true;
+        }
+        compare_recipes(s, &p, &p, &most, &mean);
+        if (!(most <= limits[op][0] && mean <= limits[op][1]))
+            fail_msg("operation %d: %g levels at most, %g on average", op, most, mean);
+        if (op == 4) { // a turn the other way would be far worse
+            rq_view_params q = p;
+            double wrong;
+            q.hue = -p.hue;
+            compare_recipes(s, &p, &q, &most, &wrong);
+            assert_true(wrong > 1.8 * mean);
+        }
+    }
+}
+
+static void apply_fast(const rq_view_params *p, const double ycc[3], double rgb[3])
+{
+    rq_fast_colour f;
+    const double mean[3] = {100, 120, 140};
+    rq_fast_colour_of(&f, p, mean);
+    for (int i = 0; i < 3; i++) {
+        rgb[i] = f.offset[i];
+        for (int j = 0; j < 3; j++)
+            rgb[i] += f.matrix[i][j] * (ycc[j] - 128);
+    }
+}
+
+static void the_fast_matrix_turns_the_right_way(void **state)
+{
+    const double red[3] = {128, 128 - 25, 128 + 75}, grey[3] = {90, 128, 128};
+    double was[3], is[3];
+    rq_view_params p = {.jitter = true, .contrast = 1, .saturation = 1, .order = {3, 2, 1, 0}};
+    apply_fast(&p, red, was);
+    // Hue grows from red by yellow to green: green rises, blue falls a little, luma stays.
+    p.hue = 0.1f;
+    apply_fast(&p, red, is);
+    assert_true(is[1] > was[1] + 20 && is[2] < was[2] && is[0] < was[0] + 20);
+    p.hue = -0.1f;
+    apply_fast(&p, red, is);
+    assert_true(is[2] > was[2] + 20 && is[1] < was[1] + 5);
+    // Grey has no hue and no saturation.
+    p.saturation = 1.2f;
+    apply_fast(&p, grey, is);
+    for (int i = 0; i < 3; i++)
+        assert_true(fabs(is[i] - 90) < 0.5);
+    // Contrast keeps the mean, brightness adds.
+    const double mean[3] = {100, 120, 140};
+    rq_view_params q = {.jitter = true, .contrast = 1, .saturation = 1, .order = {0, 1, 2, 3}};
+    apply_fast(&q, mean, was);
+    q.contrast = 0.6f;
+    apply_fast(&q, mean, is);
+    for (int i = 0; i < 3; i++)
+        assert_true(fabs(is[i] - was[i]) < 1e-9);
+    q.brightness = 0.1f;
+    apply_fast(&q, mean, is);
+    for (int i = 0; i < 3; i++)
+        assert_true(fabs(is[i] - was[i] - 25.5) < 1e-5);
+    q.gray = true;
+    apply_fast(&q, red, is);
+    assert_true(fabs(is[0] - is[1]) < 1e-9 && fabs(is[1] - is[2]) < 1e-9);
+}
+
+static void sine_and_cosine_are_exact(void **state)
+{
+    for (double x = -4; x <= 4; x += 0.013) {
+        double sine, cosine;
+        rq_exact_sin_cos(x, &sine, &cosine);
+        assert_true(fabs(sine - sin(x)) < 1e-14 && fabs(cosine - cos(x)) < 1e-14);
+    }
+}
+
+/* Both recipes draw the same. */
+static void fast_draws_are_the_recipes_own(void **state)
+{
+    const rq_recipe a = recipe_of("relicv2"), b = recipe_of("relicv2-fast");
+    assert_true(b.fast && !a.fast);
+    for (uint64_t i = 0; i < 300; i++)
+        for (int v = 0; v < 6; v++) {
+            const rq_view_params x = draw(&a, i, v, true), y = draw(&b, i, v, true);
+            assert_same_draw(&x, &y);
+        }
+}
+
 /* ---- golden ---------------------------------------------------------------------------- */
 
-static void hash_views(scene *s, bool antialias, rq_filter filter, unsigned cpu,
+static void hash_views(scene *s, bool antialias, rq_filter filter, bool fast, unsigned cpu,
                        char hex[RQ_SHA256_HEX])
 {
     static uint8_t out[LARGE];
@@ -538,6 +689,7 @@ static void hash_views(scene *s, bool antialias, rq_filter filter, unsigned cpu,
     r.antialias = antialias;
     r.filter = filter;
     r.p_mask = 0.5f;
+    r.fast = fast;
     rq_view_maker_destroy(&s->maker);
     assert_ok(rq_view_maker_create(&s->maker, &r, cpu, &err), &err);
     assert_ok(rq_sha256_create(&h, &err), &err);
@@ -559,20 +711,24 @@ static void bytes_are_fixed_for_all_time_and_every_cpu(void **state)
     static const struct {
         bool antialias;
         rq_filter filter;
+        bool fast;
         const char *hash;
     } golden[] = {
-        {false, RQ_FILTER_BICUBIC,
+        {false, RQ_FILTER_BICUBIC, false,
          "f7a4ac80b7b5d6cb5507deacb0b6d64be8b7328b134ea5e733d05a72d1b741cb"},
-        {true, RQ_FILTER_BICUBIC,
+        {true, RQ_FILTER_BICUBIC, false,
          "f827c5d1ee9dafc364bb8ff2cf2d8ac7d79f44b5345fd90a386337a8ac2a7366"},
-        {false, RQ_FILTER_BILINEAR,
+        {false, RQ_FILTER_BILINEAR, false,
          "16382dcf7507b148552d90f202f1a32a4c396ba45cd22bae7ff427a4e4ffc07c"},
+        {false, RQ_FILTER_BICUBIC, true,
+         "6c18a28c89e012a88f5455f0a113040e4480bfe38d6db241719b034533a1cedb"},
     };
     const unsigned cpus[] = {0, RQ_CPU_AVX2, RQ_CPU_ALL};
     for (size_t g = 0; g < sizeof golden / sizeof *golden; g++)
         for (int c = 0; c < 3; c++) {
             char hex[RQ_SHA256_HEX];
-            hash_views(*state, golden[g].antialias, golden[g].filter, cpus[c], hex);
+            hash_views(*state, golden[g].antialias, golden[g].filter, golden[g].fast, cpus[c],
+                       hex);
             assert_string_equal(hex, golden[g].hash);
         }
 }
@@ -598,6 +754,7 @@ static void every_cpu_makes_the_same_views(void **state)
         recipe.preset[0].contrast = recipe.preset[1].saturation = 1;
         recipe.preset[0].sigma_max = 3;
         recipe.p_mask = 0.5f;
+        recipe.fast = i % 3 == 1;
         paint(&s->image, kind, 1 + (int)rq_rng_below(&r, 700), 1 + (int)rq_rng_below(&r, 200),
               kind == RQ_PIXELS_YCBCR ? 1 << rq_rng_below(&r, 3) : 1);
         rq_view_params p;
@@ -635,6 +792,10 @@ int main(void)
         SCENE_TEST(planes_of_every_sampling_agree),
         SCENE_TEST(the_maker_has_no_memory_of_earlier_views),
         SCENE_TEST(impossible_parameters_are_refused),
+        SCENE_TEST(fast_views_are_near_the_exact_ones),
+        cmocka_unit_test(the_fast_matrix_turns_the_right_way),
+        cmocka_unit_test(sine_and_cosine_are_exact),
+        cmocka_unit_test(fast_draws_are_the_recipes_own),
         SCENE_TEST(bytes_are_fixed_for_all_time_and_every_cpu),
         SCENE_TEST(every_cpu_makes_the_same_views),
     };
