@@ -3,7 +3,6 @@
 #ifndef RQ_PACK_MERGE_H
 #define RQ_PACK_MERGE_H
 
-#include "common/log.h"
 #include "pack/manifest.h"
 
 #include <signal.h>
@@ -15,7 +14,6 @@ extern "C" {
 typedef struct rq_merge_opts {
     const char *out; /* folder of the dataset; NULL: the only one given */
     bool replace;    /* another dataset.json there may be replaced; default false */
-    rq_log_sink log;
     const volatile sig_atomic_t *cancel; /* may be NULL */
 } rq_merge_opts;
 

@@ -7,7 +7,6 @@
 #ifndef RQ_PACK_REPAIR_H
 #define RQ_PACK_REPAIR_H
 
-#include "common/log.h"
 #include "pack/salvage.h"
 
 #ifdef __cplusplus
@@ -18,7 +17,6 @@ typedef struct rq_repair_opts {
     const char *out; /* shard: the repaired file; dataset: its folder. NULL: in place */
     bool replace;    /* `out` may exist already; default false */
     rq_salvage_opts salvage;
-    rq_log_sink log;
 } rq_repair_opts;
 
 typedef struct rq_repair_result {

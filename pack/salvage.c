@@ -92,6 +92,7 @@ static rq_status need(walk *w, uint64_t offset, size_t bytes, const uint8_t **p,
         RQ_TRY(st);
         w->window.size = n;
         w->start = offset;
+        w->effort += n; // false frames can make the walk read back and forth
     }
     *p = w->window.data + (offset - w->start);
     return RQ_OK;
@@ -297,6 +298,16 @@ static void end_gap(walk *w, uint64_t at)
     tell(w, sentence);
 }
 
+static void tell_cut(walk *w)
+{
+    char sentence[RQ_ERR_TEXT_BYTES];
+    w->gaps++;
+    snprintf(sentence, sizeof sentence,
+             "shard '%s': it ends at byte %" PRIu64 " without an end frame: it was cut off",
+             w->shard.path, w->shard.bytes);
+    tell(w, sentence);
+}
+
 static rq_status try_frame(walk *w, uint64_t at, size_t *taken, rq_err *err)
 {
     const uint8_t *frame;
@@ -384,6 +395,9 @@ static rq_status walk_frames(walk *w, rq_err *err)
         if (w->opts->progress)
             w->opts->progress(w->opts->cookie, at, w->shard.bytes);
     }
+    // Cut off between two frames: nothing is unreadable, and yet samples may have followed.
+    if (!w->end_seen && !w->in_gap)
+        tell_cut(w);
     end_gap(w, w->shard.bytes);
     return RQ_OK;
 }

@@ -52,7 +52,6 @@ int rq_pack_merge(int argc, char **argv)
             "parts of several folders need a folder for the dataset: add -o DIR");
     rq_merge_result r;
     rq_err err = {0};
-    o.log = rq_cli_log();
     if (rq_merge((const char *const *)argv + 1, (size_t)n_args, &o, &r, &err) != RQ_OK)
         return rq_cli_fail(&err);
     print_merged(o.out ? o.out : argv[1], &r);

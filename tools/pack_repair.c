@@ -51,8 +51,8 @@ static void print_lost(FILE *to, const rq_repair_result *r)
     else if (r->lost_known)
         fprintf(to, "%s lost", rq_format_count(count, r->lost));
     else
-        fprintf(to, "%s unreadable stretches, and how many samples were in them is not known",
-                rq_format_count(count, r->lost));
+        fprintf(to, "damage in %s place%s, and how many samples were there is not known",
+                rq_format_count(count, r->lost), r->lost == 1 ? "" : "s");
 }
 
 static void print_repaired(const char *path, const char *out, const rq_repair_result *r)
@@ -116,7 +116,6 @@ int rq_pack_repair(int argc, char **argv)
         return rq_cli_usage("name one dataset folder or shard to repair");
     rq_repair_result r;
     rq_err err = {0};
-    o.log = rq_cli_log();
     const rq_status st = rq_repair(argv[1], &o, &r, &err);
     if (list.begun)
         rq_progress_end();

@@ -300,6 +300,51 @@ static void false_beginnings_come_to_an_end(void **state)
     free(x);
 }
 
+// The same with blocks of two megabytes, each ending where another can begin: every beginning
+// leads far away, and the walk comes back to the next one.
+static void false_beginnings_of_long_blocks_come_to_an_end(void **state)
+{
+    scene *s = *state;
+    rq_repair_result r;
+    rq_err err;
+    heard h;
+    enum { BYTES = 12 << 20, BLOCK = 2097141 }; // BLOCK % 12 == 9
+    static const uint8_t begin[12] = {0x28,
+                                      0xB5,
+                                      0x2F,
+                                      0xFD,
+                                      0xA4,
+                                      0,
+                                      0,
+                                      0,
+                                      1,
+                                      BLOCK << 3 & 255,
+                                      BLOCK >> 5 & 255,
+                                      BLOCK >> 13 & 255};
+    uint8_t *x = malloc(BYTES);
+    for (size_t i = 0; i < BYTES; i++)
+        x[i] = begin[i % sizeof begin];
+    write_all(s->path, x, BYTES);
+    assert_int_equal(repair(s->path, NULL, &r, &h, &err), RQ_LIMIT);
+    free(x);
+}
+
+// Cut off between two frames nothing is unreadable, and yet samples are gone.
+static void a_cut_between_frames_is_a_loss(void **state)
+{
+    scene *s = *state;
+    rq_repair_result r;
+    heard h;
+    write_all(s->path, s->data.data, (size_t)s->entries[N / 2].offset);
+    repair_well(s->path, NULL, &r, &h);
+    assert_int_equal(r.samples, N / 2);
+    assert_false(r.lost_known);
+    assert_int_equal(r.lost, 1);
+    assert_int_equal(h.count, 2); // no index; cut off
+    repair_well(s->path, NULL, &r, &h);
+    assert_true(r.was_intact);
+}
+
 /* ---- datasets ---------------------------------------------------------------------------- */
 
 static void verify_all(const char *dir, uint64_t samples)
@@ -414,6 +459,8 @@ int main(void)
         T(first_writers_shards_get_ids),
         T(nothing_readable_is_an_error_and_changes_nothing),
         T(false_beginnings_come_to_an_end),
+        T(false_beginnings_of_long_blocks_come_to_an_end),
+        T(a_cut_between_frames_is_a_loss),
         T(a_lost_manifest_is_rebuilt),
         T(damage_in_a_dataset_is_written_into_its_manifest),
     };
