@@ -28,7 +28,6 @@ typedef struct build build;
 
 // A record on its way. Belongs to the main thread, between push and done to a worker.
 typedef struct slot {
-    build *owner;
     rq_record rec; // data points into `data`
     rq_buf data;
     bool ambiguous;

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define PART_REPORT_SUFFIX ".part.jsonl"
+#define JOURNAL_SUFFIX     ".journal"
+#define DRAFT_SUFFIX       ".report"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -32,16 +34,26 @@ static bool is_own(const rq_folder *f, const char *file, const char *suffix, siz
            part.index == f->part.index && part.count == f->part.count;
 }
 
-// PREFIX.part.json of any part.
-static bool is_part_manifest(const char *file)
+// PREFIX of any part, and this suffix.
+static bool is_part_file(const char *file, const char *suffix)
 {
     char shard[RQ_MAX_FILE_BYTES + 16];
     rq_part part;
-    if (!ends_with(file, RQ_PART_SUFFIX) || strlen(file) >= RQ_MAX_FILE_BYTES)
+    if (!ends_with(file, suffix) || strlen(file) >= RQ_MAX_FILE_BYTES)
         return false;
-    snprintf(shard, sizeof shard, "%.*s-000000", (int)(strlen(file) - strlen(RQ_PART_SUFFIX)),
-             file);
+    snprintf(shard, sizeof shard, "%.*s-000000", (int)(strlen(file) - strlen(suffix)), file);
     return rq_shard_file_parse(shard, NULL, "", &part, NULL) && part.count > 0;
+}
+
+static bool is_part_manifest(const char *file)
+{
+    return is_part_file(file, RQ_PART_SUFFIX);
+}
+
+// What the unfinished build of a part goes on from.
+static bool is_part_journal(const char *file)
+{
+    return file[0] == '.' && is_part_file(file + 1, JOURNAL_SUFFIX);
 }
 
 // ".FILE.tmp-..." of a file that a build of this kind writes.
@@ -62,7 +74,8 @@ static bool is_leftover(const rq_folder *f, const char *file)
     if (f->part.count)
         return is_own(f, stem, RQ_DRAFT_SUFFIX, NULL);
     return rq_shard_file_parse(stem, NULL, RQ_DRAFT_SUFFIX, NULL, NULL) ||
-           rq_shard_file_parse(stem, NULL, RQ_SHARD_SUFFIX, NULL, NULL);
+           rq_shard_file_parse(stem, NULL, RQ_SHARD_SUFFIX, NULL, NULL) ||
+           is_part_manifest(stem) || is_part_file(stem, PART_REPORT_SUFFIX);
 }
 
 /* ---- walking ----------------------------------------------------------------------------- */
@@ -102,7 +115,7 @@ static rq_status find_shard(const rq_folder *f, const char *file, void *ctx, rq_
 
 static rq_status find_part(const rq_folder *f, const char *file, void *ctx, rq_err *err)
 {
-    *(bool *)ctx |= is_part_manifest(file);
+    *(bool *)ctx |= is_part_manifest(file) || is_part_journal(file);
     return RQ_OK;
 }
 
@@ -126,8 +139,8 @@ static void name_files(rq_folder *f)
     if (f->part.count) {
         snprintf(f->manifest, sizeof f->manifest, "%s%s", f->prefix, RQ_PART_SUFFIX);
         snprintf(f->report, sizeof f->report, "%s%s", f->prefix, PART_REPORT_SUFFIX);
-        snprintf(f->journal, sizeof f->journal, ".%s.journal", f->prefix);
-        snprintf(f->draft, sizeof f->draft, ".%s.report", f->prefix);
+        snprintf(f->journal, sizeof f->journal, ".%s" JOURNAL_SUFFIX, f->prefix);
+        snprintf(f->draft, sizeof f->draft, ".%s" DRAFT_SUFFIX, f->prefix);
         snprintf(f->lock, sizeof f->lock, ".%s.lock", f->prefix);
     } else { // whatever its name: there is one dataset in a folder
         snprintf(f->manifest, sizeof f->manifest, "%s", RQ_MANIFEST_FILE);
@@ -315,11 +328,14 @@ static rq_status drop_listed(const rq_folder *f, const rq_manifest *m, size_t sh
     return RQ_OK;
 }
 
-// A part's manifest: it goes, and its shards and report with it.
+// A part's manifest: it goes, and its shards and report with it; and what an unfinished part
+// would go on from.
 static rq_status drop_part(const rq_folder *f, const char *file, void *ctx, rq_err *err)
 {
     rq_manifest m;
     char report[RQ_MAX_FILE_BYTES + 16];
+    if (is_part_journal(file) || (file[0] == '.' && is_part_file(file + 1, DRAFT_SUFFIX)))
+        return rq_folder_remove(f, file, err);
     if (!is_part_manifest(file))
         return RQ_OK;
     char *path = rq_path_join(f->path, file);

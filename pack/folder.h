@@ -38,7 +38,7 @@ RQ_NODISCARD rq_status rq_folder_open(rq_folder *f, const char *path, const char
 void rq_folder_close(rq_folder *f, bool remove_if_empty);
 
 bool rq_folder_has(const rq_folder *f, const char *file);
-/* Whether shards of this prefix stand there, or parts of a dataset. */
+/* Whether shards of this prefix stand there, or parts of a dataset, finished or not. */
 RQ_NODISCARD rq_status rq_folder_has_shards(const rq_folder *f, bool *yes, rq_err *err);
 RQ_NODISCARD rq_status rq_folder_has_parts(const rq_folder *f, bool *yes, rq_err *err);
 /* Fine when it is not there. */

@@ -432,7 +432,7 @@ static rq_status explain_missing(const char *dir, rq_err *err)
                    dir, RQ_MANIFEST_FILE, dir);
 }
 
-static rq_status hash_text(const rq_buf *text, char sha256[RQ_SHA256_HEX], rq_err *err)
+rq_status rq_manifest_hash(const rq_buf *text, char sha256[RQ_SHA256_HEX], rq_err *err)
 {
     rq_sha256 *sha;
     RQ_TRY(rq_sha256_create(&sha, err));
@@ -453,7 +453,7 @@ rq_status rq_manifest_read_file(rq_manifest *m, const char *path, char sha256[RQ
         (st = rq_manifest_parse(m, (const char *)text.data, text.size, &inner)) != RQ_OK)
         rq_fail(err, st, "'%s': %s; restore the file from a copy or pack again", path,
                 inner.text);
-    else if (st == RQ_OK && sha256 && (st = hash_text(&text, sha256, err)) != RQ_OK)
+    else if (st == RQ_OK && sha256 && (st = rq_manifest_hash(&text, sha256, err)) != RQ_OK)
         rq_manifest_free(m);
     rq_buf_free(&text);
     return st;

@@ -69,6 +69,9 @@ RQ_NODISCARD rq_status rq_manifest_add_shard(rq_manifest *m, const char *file,
 
 /* The text, appended to out. */
 RQ_NODISCARD rq_status rq_manifest_encode(const rq_manifest *m, rq_buf *out, rq_err *err);
+/* SHA-256 of the text: the dataset's identity. */
+RQ_NODISCARD rq_status rq_manifest_hash(const rq_buf *text, char sha256[RQ_SHA256_HEX],
+                                        rq_err *err);
 /* Parses and checks the text: hash, types, ranges, shard names without folders, sums. A dataset
  * has at least one shard, a part may have none. `m` is freed on failure. */
 RQ_NODISCARD rq_status rq_manifest_parse(rq_manifest *m, const char *text, size_t bytes,

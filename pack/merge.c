@@ -413,22 +413,20 @@ static rq_status publish(const merge *x, const rq_manifest *whole, const rq_buf 
     return st == RQ_OK ? rq_folder_sync(&x->folder, err) : st;
 }
 
-static rq_status hash_text(const rq_buf *text, char sha256[RQ_SHA256_HEX], rq_err *err)
+// No part may be packed into the folder from now on. Nothing here asks for the folder's name of
+// shards: parts have their own.
+static rq_status lock_out(merge *x, rq_err *err)
 {
-    rq_sha256 *sha;
-    RQ_TRY(rq_sha256_create(&sha, err));
-    rq_sha256_update(sha, text->data, text->size);
-    rq_sha256_hex(sha, sha256);
-    rq_sha256_destroy(&sha);
-    return RQ_OK;
+    return rq_folder_open(&x->folder, x->out, "", (rq_part){0}, err);
 }
 
 static rq_status make_whole(merge *x, rq_manifest *whole, rq_buf *text, rq_err *err)
 {
     RQ_TRY(join_manifests(x, whole, err));
     RQ_TRY(rq_manifest_encode(whole, text, err));
-    RQ_TRY(hash_text(text, x->result->manifest_sha256, err));
-    RQ_TRY(rq_folder_open(&x->folder, x->out, whole->name, (rq_part){0}, err));
+    RQ_TRY(rq_manifest_hash(text, x->result->manifest_sha256, err));
+    if (!x->folder.open)
+        RQ_TRY(lock_out(x, err));
     RQ_TRY(look(x, text, &x->result->was_complete, err));
     if (!x->result->was_complete)
         RQ_TRY(publish(x, whole, text, err));
@@ -447,9 +445,12 @@ static rq_status make_whole(merge *x, rq_manifest *whole, rq_buf *text, rq_err *
 static rq_status merge_all(merge *x, const char *const *dirs, size_t n, rq_err *err)
 {
     struct stat st;
+    const bool out_there = stat(x->out, &st) == 0;
+    if (out_there) // what is read there must still be there when dataset.json is written
+        RQ_TRY(lock_out(x, err));
     for (size_t i = 0; i < n; i++)
         RQ_TRY(find_parts(x, dirs[i], err));
-    if (!x->out_listed && stat(x->out, &st) == 0) // what an earlier run brought there
+    if (!x->out_listed && out_there) // what an earlier run brought there
         RQ_TRY(find_parts(x, x->out, err));
     RQ_TRY(check_all_there(x, dirs[0], err));
     RQ_TRY(check_parts(x, err));

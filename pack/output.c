@@ -23,6 +23,7 @@ struct rq_output {
     size_t shards; // finished
     uint64_t bytes;
     rq_build_point now; // behind the last record
+    bool looked;        // what an earlier run left has been examined to its end
 };
 
 /* ---- what stands there ------------------------------------------------------------------- */
@@ -120,8 +121,9 @@ static rq_status look_around(rq_output *o, rq_output_state *state, rq_err *err)
     RQ_TRY(rq_folder_has_parts(f, &there, err));
     if (there)
         return rq_fail(err, RQ_INVALID_ARG,
-                       "'%s' holds parts of a dataset; join them with `rq-pack merge`, give "
-                       "--force to replace them, or choose another folder",
+                       "'%s' holds parts of a dataset, or unfinished ones; join them with "
+                       "`rq-pack merge`, give --force to replace them, or choose another "
+                       "folder",
                        f->path);
     // Shards without manifest and journal are somebody's dataset that lost its manifest.
     if (!rq_folder_has(f, f->journal))
@@ -136,14 +138,17 @@ static rq_status look_around(rq_output *o, rq_output_state *state, rq_err *err)
 
 /* ---- where to go on ---------------------------------------------------------------------- */
 
-// Whether shard `number` is there, under one of its names, with every byte.
+// Whether shard `number` is there, under one of its names, with every byte. A draft that is not
+// goes, lest it replace a final one that is.
 static rq_status find_shard(const rq_output *o, size_t number, const rq_build_point *p,
                             bool *found, rq_err *err)
 {
     *found = false;
     for (int final = 0; final <= 1 && !*found; final++) {
+        char file[RQ_MAX_FILE_BYTES + 8];
         rq_err inner = {0};
         char *path;
+        shard_name(o, number, final, file, sizeof file);
         RQ_TRY(shard_path(o, number, final, &path, err));
         const rq_status st = rq_shard_check(path, &p->shard, true, o->plan.cancel, &inner);
         rq_free(path);
@@ -151,6 +156,8 @@ static rq_status find_shard(const rq_output *o, size_t number, const rq_build_po
             return rq_fail(err, st, "%s", inner.text);
         if (st != RQ_OK && st != RQ_NOT_FOUND)
             rq_log(&o->plan.log, RQ_LOG_WARN, "%s: it is packed again", inner.text);
+        if (st != RQ_OK && !final)
+            RQ_TRY(rq_folder_remove(&o->folder, file, err));
         *found = st == RQ_OK;
     }
     return RQ_OK;
@@ -163,6 +170,7 @@ static rq_status resume(rq_output *o, size_t points, rq_output_state *state, rq_
         RQ_TRY(find_shard(o, i, rq_journal_point(o->journal, i), &found, err));
         o->shards += found;
     }
+    o->looked = true;
     RQ_TRY(rq_journal_keep(o->journal, o->shards, err));
     RQ_TRY(rq_folder_drop_drafts(&o->folder, o->shards, err));
     for (size_t i = 0; i < o->shards; i++)
@@ -346,16 +354,6 @@ static rq_status write_manifest(rq_output *o, const rq_buf *text, rq_err *err)
     return st;
 }
 
-static rq_status hash_text(const rq_buf *text, char sha256[RQ_SHA256_HEX], rq_err *err)
-{
-    rq_sha256 *sha;
-    RQ_TRY(rq_sha256_create(&sha, err));
-    rq_sha256_update(sha, text->data, text->size);
-    rq_sha256_hex(sha, sha256);
-    rq_sha256_destroy(&sha);
-    return RQ_OK;
-}
-
 static rq_status rename_draft(rq_output *o, const char *file, rq_err *err)
 {
     char draft[RQ_MAX_FILE_BYTES + 8];
@@ -390,7 +388,7 @@ rq_status rq_output_commit(rq_output *o, rq_manifest *m, int classes,
     RQ_TRY(fill_manifest(o, m, err));
     rq_status st = rq_manifest_encode(m, &text, err);
     if (st == RQ_OK)
-        st = hash_text(&text, sha256, err);
+        st = rq_manifest_hash(&text, sha256, err);
     if (st == RQ_OK)
         st = write_report(o, classes, err);
     if (st == RQ_OK)
@@ -416,8 +414,9 @@ void rq_output_close(rq_output **o, bool failed)
     if (!*o)
         return;
     rq_shard_writer_abort(&(*o)->shard);
-    // What has no finished shard is not worth continuing, and leaves no trace.
-    const bool worthless = failed && (*o)->journal && (*o)->shards == 0;
+    // What has no finished shard is not worth continuing, and leaves no trace. As long as that
+    // is not known, the journal may tell of shards that stand there.
+    const bool worthless = failed && (*o)->looked && (*o)->shards == 0;
     rq_journal_close(&(*o)->journal);
     rq_err ignored = {0};
     if (worthless && rq_journal_remove(&(*o)->folder, &ignored) != RQ_OK)

@@ -436,20 +436,15 @@ static rq_status fill_manifest(repair *x, rq_err *err)
 static rq_status write_manifest(repair *x, rq_err *err)
 {
     rq_buf text = {0};
-    rq_sha256 *sha = NULL;
     char *path = rq_path_join(x->out, RQ_MANIFEST_FILE);
     rq_status st = path ? fill_manifest(x, err) : oom(err);
     if (st == RQ_OK)
         st = rq_manifest_encode(&x->whole, &text, err);
     if (st == RQ_OK)
-        st = rq_sha256_create(&sha, err);
-    if (st == RQ_OK) {
-        rq_sha256_update(sha, text.data, text.size);
-        rq_sha256_hex(sha, x->result->manifest_sha256);
+        st = rq_manifest_hash(&text, x->result->manifest_sha256, err);
+    if (st == RQ_OK)
         st = rq_file_write_atomic(path, text.data, text.size, err);
-    }
     x->result->manifest = st == RQ_OK;
-    rq_sha256_destroy(&sha);
     rq_buf_free(&text);
     rq_free(path);
     return st;

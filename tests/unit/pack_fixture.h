@@ -183,6 +183,19 @@ static inline void fixture_manifest(const char *dir, const rq_manifest_shard *in
     rq_manifest_free(&m);
 }
 
+/* Files in the folder whose name contains `part`. */
+static inline int count_files(const char *dir, const char *part)
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += e->d_name[0] != 0 && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+             strstr(e->d_name, part) != NULL;
+    if (d)
+        closedir(d);
+    return n;
+}
+
 /* A dataset of `shards` shards with `each` samples; ids descend within a shard and are dealt
  * out round robin, so that reading order and id order differ. */
 static inline void fixture_dataset(const char *dir, size_t shards, size_t each)

@@ -136,19 +136,6 @@ static bool there(const char *dir, const char *name)
     return stat(path_in(dir, name), &st) == 0;
 }
 
-// Files in the folder whose name contains `part`.
-static int count_files(const char *dir, const char *part)
-{
-    DIR *d = opendir(dir);
-    int n = 0;
-    for (struct dirent *e; d && (e = readdir(d));)
-        n += e->d_name[0] != 0 && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-             strstr(e->d_name, part) != NULL;
-    if (d)
-        closedir(d);
-    return n;
-}
-
 static void verify_deep(const char *path)
 {
     const rq_verify_opts o = {.deep = true, .threads = 1};
@@ -584,6 +571,47 @@ static void another_command_does_not_go_on(void **state)
     verify_deep(s->out);
 }
 
+// Interrupted while it still looks at what is there: all of it stays.
+static void looking_at_finished_shards_may_be_interrupted(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    put_three_classes(s, 10);
+    put_png(s, "cat/zz.png", 1);
+    o.shard_bytes = 5000;
+    stop_after(s, &o, 20);
+    const int finished = s->result.shards;
+    assert_true(finished >= 2);
+    stop_flag = 1;
+    assert_int_equal(build(s, &o, NULL), RQ_CANCELLED);
+    assert_int_equal(count_files(s->out, ".new"), finished);
+    stop_flag = 0;
+    build_well(s, &o, NULL);
+    assert_int_equal(s->result.kept_shards, finished);
+    verify_deep(s->out);
+}
+
+// A shard that is whole under its final name is not replaced by a draft that is not.
+static void a_damaged_draft_does_not_replace_a_final_shard(void **state)
+{
+    scene *s = *state;
+    rq_build_opts o = options();
+    rq_buf data = {0};
+    put_three_classes(s, 10);
+    put_png(s, "cat/zz.png", 1);
+    o.shard_bytes = 5000;
+    stop_after(s, &o, 20);
+    const int finished = s->result.shards;
+    read_all(path_in(s->out, "data-000000.tar.zst.new"), &data);
+    write_all(path_in(s->out, "data-000000.tar.zst"), data.data, data.size);
+    data.data[100] ^= 1;
+    write_all(path_in(s->out, "data-000000.tar.zst.new"), data.data, data.size);
+    rq_buf_free(&data);
+    build_well(s, &o, NULL);
+    assert_int_equal(s->result.kept_shards, finished);
+    verify_deep(s->out);
+}
+
 // A finished shard that was damaged in the meantime is packed again, and all behind it.
 static void damaged_finished_shards_are_packed_again(void **state)
 {
@@ -923,6 +951,8 @@ int main(void)
         T(shards_without_manifest_are_not_overwritten),
         T(a_build_goes_on_where_it_stopped),
         T(another_command_does_not_go_on),
+        T(looking_at_finished_shards_may_be_interrupted),
+        T(a_damaged_draft_does_not_replace_a_final_shard),
         T(damaged_finished_shards_are_packed_again),
         T(the_same_command_again_does_nothing),
         T(duplicates_are_reported_or_left_out),

@@ -351,6 +351,49 @@ static void parts_and_other_builds_keep_apart(void **state)
     closedir(d);
 }
 
+static volatile sig_atomic_t stop_flag;
+
+static void stop_soon(void *cookie, uint64_t done, uint64_t total, uint64_t bytes)
+{
+    stop_flag = done >= 8;
+}
+
+// A build of the whole dataset leaves what a part has done so far alone, and with --force
+// removes all of it.
+static void an_unfinished_part_is_not_swept_away(void **state)
+{
+    scene *s = *state;
+    rq_build_opts part = options();
+    const rq_build_opts all = options();
+    part.part = (rq_part){1, 2};
+    part.progress = stop_soon;
+    part.cancel = &stop_flag;
+    assert_int_equal(build(s, s->out, &part, &s->err), RQ_CANCELLED);
+    const int drafts = count_files(s->out, ".tar.zst.new");
+    assert_true(drafts > 0);
+    assert_int_equal(build(s, s->out, &all, &s->err), RQ_INVALID_ARG);
+    assert_non_null(strstr(s->err.text, "--force"));
+    assert_int_equal(count_files(s->out, ".tar.zst.new"), drafts);
+    rq_build_opts replace = all;
+    replace.replace = true;
+    assert_int_equal(build(s, s->out, &replace, &s->err), RQ_OK);
+    assert_int_equal(count_files(s->out, ""), count_files(s->whole, ""));
+    same_samples(s, s->out);
+}
+
+// A merge that was killed while it copied leaves temporary files: the next one removes them.
+static void leftovers_of_a_merge_are_removed(void **state)
+{
+    scene *s = *state;
+    rq_merge_result r;
+    build_part(s, s->out, 1, 1);
+    write_all(path_in(s->out, ".data-p001of001.part.json.tmp-1-2"), "x", 1);
+    write_all(path_in(s->out, ".data-p001of001.part.jsonl.tmp-1-2"), "x", 1);
+    assert_int_equal(merge(s, (const char *[]){s->out}, 1, NULL, &r), RQ_OK);
+    assert_int_equal(count_files(s->out, ".tmp-"), 0);
+    same_samples(s, s->out);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -363,6 +406,8 @@ int main(void)
         T(what_does_not_belong_together_is_refused),
         T(a_sample_in_two_parts_is_found),
         T(parts_and_other_builds_keep_apart),
+        T(an_unfinished_part_is_not_swept_away),
+        T(leftovers_of_a_merge_are_removed),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
