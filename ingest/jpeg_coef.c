@@ -138,11 +138,8 @@ rq_status rq_jpeg_coder_create(rq_jpeg_coder **out, const rq_limits *limits, rq_
         rq_jpeg_coder_destroy(&j);
         return rq_fail(err, RQ_OOM, "no memory for a JPEG coder");
     }
-    jpeg_create_decompress(&j->in); /* clears all but err and client_data */
-    j->in.progress = &j->progress;
     jpeg_create_compress(&j->out);
     j->out.dest = &j->destination;
-    j->in.mem->max_memory_to_use = (long)limits->max_memory_bytes;
     j->out.mem->max_memory_to_use = (long)limits->max_memory_bytes;
     *out = j;
     return RQ_OK;
@@ -242,7 +239,11 @@ static rq_status read_shape(rq_jpeg_coder *j, rq_jpeg_coefs *c, rq_err *err)
         c->component[i].h = in->comp_info[i].h_samp_factor;
         c->component[i].v = in->comp_info[i].v_samp_factor;
     }
-    return rq_jpeg_coefs_shape(c, l, err);
+    /* They stand in memory four times before a payload is proved: libjpeg's, these, packed, and
+     * read back. */
+    rq_limits quarter = *l;
+    quarter.max_memory_bytes /= 4;
+    return rq_jpeg_coefs_shape(c, &quarter, err);
 }
 
 /* Whether every coefficient has been sent to its last bit. */
@@ -263,6 +264,9 @@ static rq_status read_guarded(rq_jpeg_coder *j, const void *data, size_t bytes,
                               rq_jpeg_coefs *c, rq_err *err)
 {
     struct jpeg_decompress_struct *in = &j->in;
+    jpeg_create_decompress(in); /* clears all but err and client_data */
+    in->progress = &j->progress;
+    in->mem->max_memory_to_use = (long)j->limits.max_memory_bytes;
     jpeg_mem_src(in, data, (unsigned long)bytes);
     jpeg_read_header(in, TRUE);
     j->header_done = true;
@@ -290,6 +294,9 @@ rq_status rq_jpeg_coefs_read(rq_jpeg_coder *j, const void *data, size_t bytes, r
                              rq_err *err)
 {
     start(j);
+    /* A fresh one for each file: an old one keeps the tables of the file before, and a file
+     * without its own would be read by them. */
+    jpeg_destroy_decompress(&j->in);
     rq_status s;
     if (setjmp(j->escape) == 0)
         s = read_guarded(j, data, bytes, c, err);
@@ -344,6 +351,16 @@ static void write_guarded(rq_jpeg_coder *j, const rq_jpeg_coefs *c)
         arrays[i] = out->mem->request_virt_barray(
             (j_common_ptr)out, JPOOL_IMAGE, TRUE, (JDIMENSION)(p->blocks_x + p->h),
             (JDIMENSION)(p->blocks_y + p->v), (JDIMENSION)p->v);
+    }
+    /* One scan for all holds at most 10 blocks of a unit (T.81 B.2.3). */
+    static const jpeg_scan_info apart[3] = {
+        {1, {0}, 0, 63, 0, 0}, {1, {1}, 0, 63, 0, 0}, {1, {2}, 0, 63, 0, 0}};
+    int unit = 0;
+    for (int i = 0; i < c->components; i++)
+        unit += c->component[i].h * c->component[i].v;
+    if (c->components > 1 && unit > C_MAX_BLOCKS_IN_MCU) {
+        out->scan_info = apart;
+        out->num_scans = c->components;
     }
     jpeg_write_coefficients(out, arrays);
     for (int i = 0; i < c->components; i++) {

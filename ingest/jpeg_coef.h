@@ -52,13 +52,15 @@ void rq_jpeg_coder_destroy(rq_jpeg_coder **j);
 
 /* Any JPEG that libjpeg reads without a warning: baseline, progressive, arithmetic, restarts,
  * tables of 16 bits. UNSUPPORTED, with a sentence, for the others: four components, a colour
- * space that is neither grey, YCbCr nor RGB, a warning, scans that are missing. LIMIT, OOM, and
- * BAD_FORMAT, TRUNCATED or CORRUPT_IMAGE for what libjpeg cannot read at all. */
+ * space that is neither grey, YCbCr nor RGB, a warning, scans that are missing. LIMIT when the
+ * coefficients need more than a quarter of max_memory_bytes; OOM; and BAD_FORMAT, TRUNCATED or
+ * CORRUPT_IMAGE for what libjpeg cannot read at all. */
 RQ_NODISCARD rq_status rq_jpeg_coefs_read(rq_jpeg_coder *j, const void *data, size_t bytes,
                                           rq_jpeg_coefs *c, rq_err *err);
 
-/* A JPEG file (replaced): sequential, optimised Huffman tables. The same coefficients give the
- * same bytes. BAD_FORMAT when a coefficient is larger than JPEG can write. */
+/* A JPEG file (replaced): sequential, optimised Huffman tables, one scan
+ * where the sampling allows it and one for each component otherwise. The same coefficients give
+ * the same bytes. BAD_FORMAT when a coefficient is larger than JPEG can write. */
 RQ_NODISCARD rq_status rq_jpeg_coefs_write(rq_jpeg_coder *j, const rq_jpeg_coefs *c,
                                            rq_buf *jpeg, rq_err *err);
 

@@ -85,12 +85,13 @@ static bool exact(rq_encoding e)
     return e == RQ_ENCODING_PPM || e == RQ_ENCODING_RAW;
 }
 
-// Whether the decoded pixels fit a sample, with some room for the other members.
+// What an image member may have, with some room for the other members.
+enum { MAX_IMAGE_BYTES = RQ_MAX_RAW_BYTES - (RQ_MAX_RAW_BYTES >> 6) };
+
 static bool pixels_fit(const rq_image_info *info, const plan *p)
 {
     const uint64_t components = info->pixels == RQ_PIXELS_GRAY ? 1 : 3;
-    return (uint64_t)p->width * (uint64_t)p->height * components <=
-           RQ_MAX_RAW_BYTES - (RQ_MAX_RAW_BYTES >> 6);
+    return (uint64_t)p->width * (uint64_t)p->height * components <= MAX_IMAGE_BYTES;
 }
 
 // The encoding for a picture of which nothing is to be made anew.
@@ -261,10 +262,15 @@ static rq_status take_coefficients(rq_converter *c, const uint8_t *jpeg, size_t 
     const rq_status st = rq_dct_encode(c->dct, jpeg, bytes, &c->member, &why);
     if (st == RQ_OOM || st == RQ_INTERNAL)
         return rq_fail(err, st, "%s", why.text);
-    out->encoding = st == RQ_OK ? RQ_ENCODING_DCT : RQ_ENCODING_JPEG;
-    out->data = st == RQ_OK ? c->member.data : jpeg;
-    out->bytes = st == RQ_OK ? c->member.size : bytes;
-    if (st == RQ_OK)
+    // Before zstd a payload is larger than its JPEG.
+    const bool fits = st != RQ_OK || c->member.size <= MAX_IMAGE_BYTES;
+    if (!fits)
+        snprintf(why.text, sizeof why.text, "its coefficients do not fit a sample");
+    const bool held = st == RQ_OK && fits;
+    out->encoding = held ? RQ_ENCODING_DCT : RQ_ENCODING_JPEG;
+    out->data = held ? c->member.data : jpeg;
+    out->bytes = held ? c->member.size : bytes;
+    if (held)
         out->splits = rq_dct_splits(c->dct, &out->n_splits);
     else
         snprintf(out->fallback_reason, sizeof out->fallback_reason, "%.190s", why.text);

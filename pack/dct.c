@@ -32,7 +32,7 @@ struct rq_dct {
     rq_jpeg_coefs coefs;
     rq_jpeg_coefs back; /* decoded again */
     rq_image islow, image;
-    uint32_t splits[RQ_DCT_MAX_SPLITS];
+    uint32_t splits[RQ_DCT_MAX_PARTS];
     size_t n_splits;
 };
 
@@ -305,13 +305,31 @@ rq_status rq_dct_to_jpeg(rq_dct *d, const uint8_t *payload, size_t bytes, rq_buf
 
 /* ---- encoding ---------------------------------------------------------------------------- */
 
+/* Coefficients from here on are not kept from one picture to the next. */
+enum { KEEP_VALUES = 16 << 20 };
+
 static rq_status make_encoder(rq_dct *d, rq_err *err)
 {
+    /* The file has been decoded within its time before; a second look at the clock would only
+     * make the encoding depend on the machine. */
+    rq_limits patient = d->limits;
+    patient.max_cpu_seconds = 0;
     if (d->packer == NULL)
         RQ_TRY(rq_dct_packer_create(&d->packer, err));
     if (d->jpeg == NULL)
         RQ_TRY(rq_jpeg_coder_create(&d->jpeg, &d->limits, err));
-    return d->decoder != NULL ? RQ_OK : rq_decoder_create(&d->decoder, &d->limits, err);
+    return d->decoder != NULL ? RQ_OK : rq_decoder_create(&d->decoder, &patient, err);
+}
+
+static void give_back(rq_dct *d)
+{
+    if (d->coefs.storage_values <= KEEP_VALUES)
+        return;
+    rq_dct_packer_destroy(&d->packer);
+    rq_jpeg_coefs_free(&d->coefs);
+    rq_jpeg_coefs_free(&d->back);
+    rq_image_free(&d->islow);
+    rq_image_free(&d->image);
 }
 
 /* Every coefficient, table and size as it was read from the JPEG. */
@@ -367,14 +385,26 @@ static rq_status prove_samples(rq_dct *d, const uint8_t *jpeg, size_t bytes,
     return RQ_OK;
 }
 
-rq_status rq_dct_encode(rq_dct *d, const uint8_t *jpeg, size_t bytes, rq_buf *payload,
+static rq_status encode(rq_dct *d, const uint8_t *jpeg, size_t bytes, rq_buf *payload,
                         rq_err *err)
 {
-    d->n_splits = 0;
-    payload->size = 0;
     RQ_TRY(make_encoder(d, err));
     RQ_TRY(rq_jpeg_coefs_read(d->jpeg, jpeg, bytes, &d->coefs, err));
     RQ_TRY(rq_dct_pack(d->packer, &d->coefs, payload, d->splits, &d->n_splits, err));
     RQ_TRY(prove_coefs(d, payload, err));
     return prove_samples(d, jpeg, bytes, payload, err);
+}
+
+rq_status rq_dct_encode(rq_dct *d, const uint8_t *jpeg, size_t bytes, rq_buf *payload,
+                        rq_err *err)
+{
+    d->n_splits = 0;
+    payload->size = 0;
+    const rq_status st = encode(d, jpeg, bytes, payload, err);
+    if (st != RQ_OK) {
+        d->n_splits = 0;
+        payload->size = 0;
+    }
+    give_back(d);
+    return st;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `dct` kernels for AVX-512 (F, BW, VL, VBMI2) a batch of 64 blocks is read whole and
+// `dct` kernels for AVX-512 (F, BW, VL, VBMI2): a batch of 64 blocks is read whole and
 // transformed in two halves of 32, the blocks across the lanes of a register. Arithmetic and
 // order are those of dct_kernels_c.c. Lanes stay where they are until the store: the last steps
 // interleave bytes within 128-bit lanes only, each of which ends up as one row of a unit and is

@@ -32,6 +32,12 @@ enum {
 /* Frequency k in zigzag order to its place in the block (T.81, figure 5). */
 extern const uint8_t rq_dct_zigzag[64];
 
+/* Largest symbol of a width, the escape. */
+static inline int rq_dct_cap(int width)
+{
+    return (1 << (1 << width)) - 1;
+}
+
 /* One plane of magnitudes. data is NULL when all are zero. */
 typedef struct rq_dct_plane {
     const uint8_t *data;

@@ -35,7 +35,8 @@ int rq_dct_group(const rq_dct_cost *c, rq_dct_coded *planes, size_t n, rq_dct_co
                  uint8_t widths[RQ_DCT_MAX_GROUPS]);
 
 /* Drops those of the n ascending `ends` (each the end of a part of data) at which a block of
- * its own does not pay; parts are cut by the ends, the last one is the end of data. Returns how
+ * its own does not pay; parts are cut by the ends, the last one is the end of the data
+ * behind which only the trailer stands. Returns how
  * many are left. At most RQ_DCT_MAX_PARTS. */
 enum { RQ_DCT_MAX_PARTS = RQ_DCT_MAX_GROUPS + 8 };
 size_t rq_dct_join(const rq_dct_cost *c, const uint8_t *data, uint32_t *ends, size_t n);

@@ -111,12 +111,6 @@ enum {
     RQ_DCT_SHIFT = 6 /* 3 fractional bits and AAN's 1/8 */
 };
 
-/* Largest symbol of a width, the escape. */
-static inline int rq_dct_cap(int width)
-{
-    return (1 << (1 << width)) - 1;
-}
-
 /* One escaped magnitude of a width from *at; -1 when there is none or it is out of range. */
 static inline int rq_dct_escape(const uint8_t **at, const uint8_t *end, int width)
 {

@@ -269,7 +269,7 @@ static uint64_t escape_bits(int width, int excess)
 /* Bytes of a plane at a width, with their histogram; returns how many. */
 static size_t code_values(const value_rows *v, int width, uint8_t *out, uint32_t hist[256])
 {
-    const int cap = (1 << (1 << width)) - 1, bits = 1 << width;
+    const int cap = rq_dct_cap(width), bits = 1 << width;
     memset(hist, 0, 256 * sizeof *hist);
     size_t used = 0;
     for (size_t i = 0; i < v->n;) {
@@ -312,7 +312,7 @@ static rq_status add_plane(rq_dct_packer *p, const value_rows *v, int *index, rq
     rq_dct_coded *best = &p->coded[p->n_coded];
     uint64_t best_bits = UINT64_MAX;
     for (int w = 0; w < RQ_DCT_WIDTHS; w++) {
-        const int cap = (1 << (1 << w)) - 1;
+        const int cap = rq_dct_cap(w);
         uint64_t escapes = 0, bits = 0;
         for (int m = cap; m < MAX_CODED; m++) {
             escapes += count[m];
@@ -376,7 +376,7 @@ static rq_status add_escape(rq_buf *to, int excess, int m, rq_err *err)
 static rq_status add_values(rq_dct_packer *p, const int16_t *v, size_t n, int width,
                             rq_err *err)
 {
-    const int cap = (1 << (1 << width)) - 1;
+    const int cap = rq_dct_cap(width);
     RQ_TRY(rq_buf_reserve(&p->signs, (p->sign_bits + n) / 8 + 1, err));
     for (size_t i = 0; i < n; i++) {
         const int m = abs(v[i]);
@@ -536,7 +536,7 @@ static rq_status write_body(const rq_dct_packer *p, int groups, rq_buf *out, par
 }
 
 rq_status rq_dct_pack(rq_dct_packer *p, const rq_jpeg_coefs *c, rq_buf *payload,
-                      uint32_t splits[RQ_DCT_MAX_SPLITS], size_t *n_splits, rq_err *err)
+                      uint32_t splits[RQ_DCT_MAX_PARTS], size_t *n_splits, rq_err *err)
 {
     rq_dct_layout *l = &p->layout;
     memset(l, 0, sizeof *l);

@@ -3,14 +3,11 @@
 #define RQ_PACK_DCT_PACK_H
 
 #include "ingest/jpeg_coef.h"
-#include "pack/dct_format.h"
+#include "pack/dct_groups.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Most places at which a payload may be split into zstd blocks. */
-enum { RQ_DCT_MAX_SPLITS = 128 };
 
 typedef struct rq_dct_packer rq_dct_packer;
 RQ_NODISCARD rq_status rq_dct_packer_create(rq_dct_packer **out, rq_err *err);
@@ -20,7 +17,7 @@ void rq_dct_packer_destroy(rq_dct_packer **p);
  * payload at which a zstd block should end, *n_splits of them. UNSUPPORTED, with a sentence,
  * for samplings that rq_image cannot express and for coefficients that JPEG cannot write. */
 RQ_NODISCARD rq_status rq_dct_pack(rq_dct_packer *p, const rq_jpeg_coefs *c, rq_buf *payload,
-                                   uint32_t splits[RQ_DCT_MAX_SPLITS], size_t *n_splits,
+                                   uint32_t splits[RQ_DCT_MAX_PARTS], size_t *n_splits,
                                    rq_err *err);
 
 #ifdef __cplusplus

@@ -62,24 +62,31 @@ rq_stored_image rq_stored_image_of(const rq_index_entry *e, const uint8_t *data,
                              .bytes = bytes};
 }
 
+static rq_status check_size(const rq_stored_image *s, int width, int height, rq_err *err)
+{
+    if (width == s->width && height == s->height)
+        return RQ_OK;
+    return rq_fail(err, RQ_BAD_FORMAT, "the picture is %d x %d, the index says %d x %d", width,
+                   height, s->width, s->height);
+}
+
 // As stored, not turned.
 static rq_status decode_stored(rq_sample_decoder *d, const rq_stored_image *s, rq_image *img,
                                rq_err *err)
 {
-    if (s->encoding == RQ_ENCODING_DCT)
+    if (s->encoding == RQ_ENCODING_DCT) {
+        // The cheap question first: a small payload may claim a large picture.
+        rq_image_info info;
+        RQ_TRY(rq_dct_probe(s->data, s->bytes, &d->limits, &info, err));
+        const bool swap = rq_orientation_swaps(s->orientation);
+        RQ_TRY(check_size(s, swap ? info.height : info.width, swap ? info.width : info.height,
+                          err));
         return rq_dct_decode(d->dct, s->data, s->bytes, img, err);
+    }
     if (s->encoding == RQ_ENCODING_RAW)
         return rq_planes_decode(d->cpu_flags, s->data, s->bytes, &d->limits, img, err);
     RQ_TRY(rq_frame_check_codec(s->encoding, s->data, s->bytes, err));
     return rq_decode(d->decoder, s->data, s->bytes, false, img, NULL, err);
-}
-
-static rq_status check_size(const rq_stored_image *s, const rq_image *img, rq_err *err)
-{
-    if (img->width == s->width && img->height == s->height)
-        return RQ_OK;
-    return rq_fail(err, RQ_BAD_FORMAT, "the picture is %d x %d, the index says %d x %d",
-                   img->width, img->height, s->width, s->height);
 }
 
 rq_status rq_sample_decode(rq_sample_decoder *d, const rq_stored_image *s, rq_image *img,
@@ -91,7 +98,7 @@ rq_status rq_sample_decode(rq_sample_decoder *d, const rq_stored_image *s, rq_im
         RQ_TRY(decode_stored(d, s, &d->stored, err));
         RQ_TRY(rq_image_orient(&d->stored, s->orientation, img, err));
     }
-    return check_size(s, img, err);
+    return check_size(s, img->width, img->height, err);
 }
 
 // Chroma is interpolated before the picture is turned, so that none of it moves.
@@ -105,7 +112,7 @@ rq_status rq_sample_decode_rgb(rq_sample_decoder *d, const rq_stored_image *s, r
         RQ_TRY(rq_image_upsample(&d->stored, &d->rgb, err));
         RQ_TRY(rq_image_orient(&d->rgb, s->orientation, img, err));
     }
-    return check_size(s, img, err);
+    return check_size(s, img->width, img->height, err);
 }
 
 rq_status rq_sample_decode_mask(rq_sample_decoder *d, const uint8_t *data, size_t bytes,

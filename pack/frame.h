@@ -41,11 +41,11 @@ typedef struct rq_frame_coder {
 
 void rq_frame_coder_fini(rq_frame_coder *c);
 
-/* Extension of the image member: by encoding, for RAW by the P6 or P5 it begins with. */
+/* Extension of the image member: by encoding, for PPM by the P6 or P5 it begins with. */
 const char *rq_frame_extension(rq_encoding encoding, const uint8_t *image, size_t bytes);
 
 /* Whether the image begins like what its encoding says it is: ppm with a PNM, jpeg with a JPEG,
- * avif with an AVIF, dct with a payload of version 1. BAD_FORMAT. */
+ * avif with an AVIF, dct and raw with a payload of version 1. BAD_FORMAT. */
 RQ_NODISCARD rq_status rq_frame_check_codec(rq_encoding encoding, const uint8_t *image,
                                             size_t bytes, rq_err *err);
 

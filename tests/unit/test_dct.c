@@ -174,6 +174,29 @@ static void test_every_sampling_and_size(void **state)
     }
 }
 
+/* More blocks than one scan may interleave: the file has a scan for each component, and so has
+ * the file that is made again. */
+static void test_samplings_of_one_scan_for_each_component(void **state)
+{
+    fixture *f = *state;
+    static const dct_spec wide[] = {
+        {.components = 3, .h = {2, 2, 2}, .v = {2, 2, 2}},
+        {.components = 3, .h = {2, 2, 2}, .v = {2, 2, 2}, .rgb = true},
+        {.components = 3, .h = {4, 1, 1}, .v = {4, 1, 1}},
+        {.components = 3, .h = {4, 2, 2}, .v = {2, 2, 2}},
+        {.components = 3, .h = {2, 1, 1}, .v = {4, 2, 2}},
+    };
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        dct_spec spec = wide[i];
+        spec.width = 131;
+        spec.height = 45;
+        spec.quality = 90;
+        spec.coding = DCT_SCANS;
+        encode_spec(f, &spec);
+        check_round_trip(f);
+    }
+}
+
 /* Contents and tables of every kind. */
 static void test_every_quality_and_content(void **state)
 {
@@ -283,7 +306,7 @@ static void test_known_samples(void **state)
 {
     fixture *f = *state;
     rq_dct_packer *p = NULL;
-    uint32_t splits[RQ_DCT_MAX_SPLITS];
+    uint32_t splits[RQ_DCT_MAX_PARTS];
     size_t n;
     assert_ok(rq_dct_packer_create(&p, &f->err), &f->err);
     f->a = (rq_jpeg_coefs){.pixels = RQ_PIXELS_GRAY, .width = 8, .height = 8, .components = 1};
@@ -319,7 +342,7 @@ static void test_extreme_coefficients(void **state)
 {
     fixture *f = *state;
     rq_dct_packer *p = NULL;
-    uint32_t splits[RQ_DCT_MAX_SPLITS];
+    uint32_t splits[RQ_DCT_MAX_PARTS];
     size_t n;
     assert_ok(rq_dct_packer_create(&p, &f->err), &f->err);
     rq_rng r = rq_rng_make(1, 2, 3, 4, 5);
@@ -774,6 +797,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_every_sampling_and_size),
+        TEST(test_samplings_of_one_scan_for_each_component),
         TEST(test_every_quality_and_content),
         TEST(test_overshoot),
         TEST(test_what_is_refused),

@@ -185,6 +185,40 @@ static void make_plain(fixture *f, dct_coding coding)
     dct_make_jpeg(&f->file, &spec);
 }
 
+/* Takes the Huffman tables out, as a frame of Motion JPEG has it: the standard's then count. */
+static void strip_tables(rq_buf *file)
+{
+    size_t at = 2, to = 2;
+    while (file->data[at + 1] != 0xda) {
+        const size_t bytes = 2 + ((size_t)file->data[at + 2] << 8 | file->data[at + 3]);
+        if (file->data[at + 1] != 0xc4) {
+            memmove(file->data + to, file->data + at, bytes);
+            to += bytes;
+        }
+        at += bytes;
+    }
+    memmove(file->data + to, file->data + at, file->size - at);
+    file->size -= at - to;
+}
+
+/* libjpeg keeps the tables of one file for the next. */
+static void test_files_know_nothing_of_each_other(void **state)
+{
+    fixture *f = *state;
+    make_plain(f, DCT_BASELINE);
+    const size_t whole = f->file.size;
+    strip_tables(&f->file);
+    assert_true(f->file.size < whole);
+    rq_buf stripped = {0};
+    assert_ok(rq_buf_append(&stripped, f->file.data, f->file.size, &f->err), &f->err);
+    assert_ok(read_coefs(f, &stripped, &f->a), &f->err);
+    make_plain(f, DCT_PROGRESSIVE); /* optimised tables */
+    assert_ok(read_coefs(f, &f->file, &f->b), &f->err);
+    assert_ok(read_coefs(f, &stripped, &f->b), &f->err);
+    assert_same(&f->a, &f->b);
+    rq_buf_free(&stripped);
+}
+
 static void test_damage_is_refused(void **state)
 {
     fixture *f = *state;
@@ -323,6 +357,7 @@ int main(void)
         TEST(test_files_come_back),
         TEST(test_coefficients_are_what_the_samples_ask_for),
         TEST(test_writing_is_deterministic),
+        TEST(test_files_know_nothing_of_each_other),
         TEST(test_damage_is_refused),
         TEST(test_missing_scans_are_refused),
         TEST(test_a_scan_left_out_is_refused),
