@@ -36,11 +36,28 @@ typedef struct repair {
     bool changed; // the manifest is not as it was
     bool same;    // out is dir
     rq_folder folder;
+    rq_salvage_opts salvage;      // those asked for, with progress over all shards
+    uint64_t bytes_before, bytes; // of the shards that are done, of all
 } repair;
 
 static rq_status oom(rq_err *err)
 {
     return rq_fail(err, RQ_OOM, "out of memory for the repair");
+}
+
+static void tell_damage(void *cookie, const char *sentence)
+{
+    const rq_salvage_opts *o = &((repair *)cookie)->opts->salvage;
+    if (o->damage)
+        o->damage(o->cookie, sentence);
+}
+
+static void tell_progress(void *cookie, uint64_t done, uint64_t bytes)
+{
+    const repair *x = cookie;
+    const rq_salvage_opts *o = &x->opts->salvage;
+    if (o->progress)
+        o->progress(o->cookie, x->bytes_before + done, x->bytes);
 }
 
 /* ---- one shard --------------------------------------------------------------------------- */
@@ -221,8 +238,7 @@ static rq_status find_shards(repair *x, rq_err *err)
         return rq_fail(err, st, "%s", inner.text);
     x->known = st == RQ_OK;
     if (!x->known) {
-        if (x->opts->salvage.damage)
-            x->opts->salvage.damage(x->opts->salvage.cookie, inner.text);
+        tell_damage(x, inner.text);
         x->changed = true;
         return list_shards(x, err);
     }
@@ -297,7 +313,7 @@ static rq_status put_shard(repair *x, const char *path, const char *out, const r
 {
     if (!s->intact) {
         x->result->rebuilt++;
-        return rq_salvage_write(s, path, out, &x->opts->salvage, info, err);
+        return rq_salvage_write(s, path, out, &x->salvage, info, err);
     }
     if (meant && meant->bytes == s->bytes && meant->index_hash == s->index_hash &&
         meant->samples == s->n)
@@ -313,8 +329,7 @@ static rq_status lose_shard(repair *x, const char *file, const rq_manifest_shard
     char sentence[RQ_ERR_TEXT_BYTES];
     snprintf(sentence, sizeof sentence, "shard '%s' is lost with all its samples: %.400s", file,
              reason);
-    if (x->opts->salvage.damage)
-        x->opts->salvage.damage(x->opts->salvage.cookie, sentence);
+    tell_damage(x, sentence);
     x->result->missing++;
     x->result->lost += meant ? meant->samples : 1;
     x->result->lost_known = x->result->lost_known && meant;
@@ -328,8 +343,7 @@ static rq_status repair_file(repair *x, const char *file, const char *path, cons
     rq_salvage s;
     rq_manifest_shard info = {0};
     rq_err inner = {0};
-    rq_status st =
-        rq_salvage_scan(&s, path, meant ? meant->samples : 0, &x->opts->salvage, &inner);
+    rq_status st = rq_salvage_scan(&s, path, meant ? meant->samples : 0, &x->salvage, &inner);
     if (st == RQ_NOT_FOUND)
         return lose_shard(x, file, meant, inner.text);
     if (st != RQ_OK)
@@ -353,17 +367,36 @@ static rq_status repair_file(repair *x, const char *file, const char *path, cons
     return st;
 }
 
+// Bytes of a shard's file; 0 when it is lost.
+static rq_status file_bytes(const repair *x, size_t i, uint64_t *bytes, rq_err *err)
+{
+    struct stat st;
+    char *path = rq_path_join(x->dir, x->files[i]);
+    if (!path)
+        return oom(err);
+    *bytes = stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    rq_free(path);
+    return RQ_OK;
+}
+
 static rq_status repair_files(repair *x, rq_err *err)
 {
+    uint64_t bytes;
+    for (size_t i = 0; i < x->n_files; i++) {
+        RQ_TRY(file_bytes(x, i, &bytes, err));
+        x->bytes += bytes;
+    }
     for (size_t i = 0; i < x->n_files; i++) {
         char *path = rq_path_join(x->dir, x->files[i]);
         char *out = rq_path_join(x->out, x->files[i]);
         const rq_manifest_shard *meant = x->known ? &x->old.shards[i] : NULL;
-        const rq_status st =
-            path && out ? repair_file(x, x->files[i], path, out, meant, err) : oom(err);
+        rq_status st = path && out ? file_bytes(x, i, &bytes, err) : oom(err);
+        if (st == RQ_OK)
+            st = repair_file(x, x->files[i], path, out, meant, err);
         rq_free(path);
         rq_free(out);
         RQ_TRY(st);
+        x->bytes_before += bytes;
     }
     return x->whole.n_shards ? RQ_OK : nothing(x->dir, err);
 }
@@ -529,7 +562,13 @@ rq_status rq_repair(const char *path, const rq_repair_opts *opts, rq_repair_resu
         return rq_fail_errno(err, "cannot open '%s'", path);
     if (!S_ISDIR(st.st_mode))
         return repair_shard(path, opts, result, err);
-    repair x = {.opts = opts, .result = result, .dir = path};
+    repair x = {.opts = opts,
+                .result = result,
+                .dir = path,
+                .salvage = {.damage = tell_damage,
+                            .progress = tell_progress,
+                            .cookie = &x,
+                            .cancel = opts->salvage.cancel}};
     const rq_status status = repair_folder(&x, err);
     end(&x, status != RQ_OK);
     return status;

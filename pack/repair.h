@@ -14,9 +14,9 @@ extern "C" {
 #endif
 
 typedef struct rq_repair_opts {
-    const char *out; /* shard: the repaired file; dataset: its folder. NULL: in place */
-    bool replace;    /* `out` may exist already; default false */
-    rq_salvage_opts salvage;
+    const char *out;         /* shard: the repaired file; dataset: its folder. NULL: in place */
+    bool replace;            /* `out` may exist already; default false */
+    rq_salvage_opts salvage; /* progress is over all shards of a dataset */
 } rq_repair_opts;
 
 typedef struct rq_repair_result {

@@ -13,7 +13,6 @@
 typedef struct damage_list {
     rq_buf json; // sentences as JSON strings, for --json
     bool begun;  // the progress line
-    uint64_t last;
 } damage_list;
 
 static void on_damage(void *cookie, const char *sentence)
@@ -28,18 +27,12 @@ static void on_damage(void *cookie, const char *sentence)
         rq_log(&log, RQ_LOG_WARN, "out of memory for the list of damage");
 }
 
-// One line for each shard.
 static void on_progress(void *cookie, uint64_t done, uint64_t bytes)
 {
     damage_list *list = cookie;
-    if (list->begun && done < list->last) {
-        rq_progress_end();
-        list->begun = false;
-    }
     if (!list->begun)
         rq_progress_begin("reading", "bytes", bytes);
     list->begun = true;
-    list->last = done;
     rq_progress_update(done, 0, NULL);
 }
 

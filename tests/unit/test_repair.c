@@ -447,6 +447,43 @@ static void damage_in_a_dataset_is_written_into_its_manifest(void **state)
     verify_all(dir, 26);
 }
 
+static uint64_t last_done, all_bytes;
+
+static void watch(void *cookie, uint64_t done, uint64_t bytes)
+{
+    assert_true(done >= last_done && done <= bytes);
+    assert_true(all_bytes == 0 || bytes == all_bytes);
+    last_done = done;
+    all_bytes = bytes;
+}
+
+// Progress grows over all shards, those that are rebuilt included.
+static void progress_covers_the_dataset(void **state)
+{
+    scene *s = *state;
+    char *dir = strdup(path_in(s->dir, "ds"));
+    rq_repair_result r;
+    rq_err err = {0};
+    struct stat st;
+    uint64_t bytes = 0;
+    assert_int_equal(mkdir(dir, 0777), 0);
+    fixture_dataset(dir, 3, 8);
+    const char *files[] = {"data-000000.tar.zst", "data-000001.tar.zst", "data-000002.tar.zst"};
+    assert_int_equal(stat(path_in(dir, files[1]), &st), 0);
+    assert_int_equal(truncate(path_in(dir, files[1]), st.st_size - 50), 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(stat(path_in(dir, files[i]), &st), 0);
+        bytes += (uint64_t)st.st_size;
+    }
+    last_done = all_bytes = 0;
+    const rq_repair_opts o = {.salvage = {.progress = watch}};
+    if (rq_repair(dir, &o, &r, &err) != RQ_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(r.rebuilt, 1);
+    assert_true(all_bytes == bytes && last_done == bytes);
+    free(dir);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -461,6 +498,7 @@ int main(void)
         T(false_beginnings_come_to_an_end),
         T(false_beginnings_of_long_blocks_come_to_an_end),
         T(a_cut_between_frames_is_a_loss),
+        T(progress_covers_the_dataset),
         T(a_lost_manifest_is_rebuilt),
         T(damage_in_a_dataset_is_written_into_its_manifest),
     };
