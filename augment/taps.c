@@ -85,8 +85,9 @@ rq_status rq_cubic_init(rq_cubic *c, rq_err *err)
     const double step = 1.0 / RQ_CUBIC_STEPS;
     const rq_span span = {1.5 - step / 2, 1, CUBIC_TAPS};
     rq_axis a = {0};
-    RQ_TRY(rq_axis_build(&a, RQ_FILTER_BICUBIC, false, span, RQ_CUBIC_STEPS, false, err));
-    for (int s = 0; s < RQ_CUBIC_STEPS; s++) {
+    const rq_status st =
+        rq_axis_build(&a, RQ_FILTER_BICUBIC, false, span, RQ_CUBIC_STEPS, false, err);
+    for (int s = 0; st == RQ_OK && s < RQ_CUBIC_STEPS; s++) {
         double w[CUBIC_TAPS];
         int q[CUBIC_TAPS];
         for (int i = 0; i < CUBIC_TAPS; i++)
@@ -97,7 +98,7 @@ rq_status rq_cubic_init(rq_cubic *c, rq_err *err)
         encode(c->weight[RQ_DOWN][s], RQ_DOWN, q);
     }
     rq_axis_free(&a);
-    return RQ_OK;
+    return st;
 }
 
 static rq_status make_room(rq_taps *t, int taps, int outputs, rq_err *err)
