@@ -6,6 +6,7 @@
 #include "ingest/masks.h"
 
 #include "common/file.h"
+#include "common/hash.h"
 #include "ingest/orient.h"
 #include "ingest/source_impl.h"
 
@@ -134,6 +135,23 @@ void rq_masks_close(rq_masks **m)
     rq_free((*m)->path);
     rq_free(*m);
     *m = NULL;
+}
+
+uint64_t rq_masks_count(const rq_masks *m)
+{
+    return m->catalogue.n_items;
+}
+
+uint64_t rq_masks_fingerprint(const rq_masks *m)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < m->catalogue.n_items; i++) {
+        const rq_item *item = &m->catalogue.items[m->order[i]];
+        const uint64_t three[3] = {hash, rq_xxh3(item->stored, strlen(item->stored)),
+                                   item->bytes};
+        hash = rq_xxh3(three, sizeof three);
+    }
+    return hash;
 }
 
 /* ---- finding ----------------------------------------------------------------------------- */

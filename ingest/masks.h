@@ -23,6 +23,9 @@ typedef struct rq_masks rq_masks;
  * neither; UNSUPPORTED for a compressed tar. Any thread may call get. */
 RQ_NODISCARD rq_status rq_masks_open(rq_masks **out, const char *path, rq_err *err);
 void rq_masks_close(rq_masks **m);
+/* How many there are, and a hash over their names and sizes: whether it is the same set. */
+uint64_t rq_masks_count(const rq_masks *m);
+uint64_t rq_masks_fingerprint(const rq_masks *m);
 /* The mask of an image of this size as binary PGM (dst replaced; empty when there is none,
  * which is RQ_OK). A mask that cannot be read, or whose shape differs from the image's by more
  * than 2 % in aspect, is an error.

@@ -125,7 +125,7 @@ uint64_t rq_source_fingerprint(const rq_source *src)
 }
 
 // All that the bytes depend on, under the names of the command line.
-static rq_status list_settings(build *b, bool masks, rq_err *err)
+static rq_status list_settings(build *b, const rq_masks *masks, rq_err *err)
 {
     static const char *const chroma[] = {"auto", "keep", "420", "444"};
     static const char *const dedup[] = {"off", "report", "drop"};
@@ -144,7 +144,11 @@ static rq_status list_settings(build *b, bool masks, rq_err *err)
     RQ_TRY(rq_settings_add(s, err, "--exif", "%s", e->exif_apply ? "apply" : "ignore"));
     RQ_TRY(rq_settings_add(s, err, "--shard-size", "%" PRIu64, o->shard_bytes));
     RQ_TRY(rq_settings_add(s, err, "--dedup", "%s", dedup[o->dedup]));
-    RQ_TRY(rq_settings_add(s, err, "--masks", "%s", masks ? "given" : "none"));
+    if (masks)
+        RQ_TRY(rq_settings_add(s, err, "--masks", "%" PRIu64 " files, %016" PRIx64,
+                               rq_masks_count(masks), rq_masks_fingerprint(masks)));
+    else
+        RQ_TRY(rq_settings_add(s, err, "--masks", "none"));
     RQ_TRY(rq_settings_add(s, err, "the source", "%s, %" PRIu64 " images, %016" PRIx64,
                            rq_layout_name(rq_source_layout(b->src)), rq_source_count(b->src),
                            rq_source_fingerprint(b->src)));
@@ -385,7 +389,7 @@ static rq_status begin(build *b, const char *dir, rq_masks *masks, rq_err *err)
                        "above the class folders",
                        rq_source_classes(b->src), RQ_MAX_CLASSES);
     choose_range(b);
-    RQ_TRY(list_settings(b, masks != NULL, err));
+    RQ_TRY(list_settings(b, masks, err));
     const rq_output_plan plan = {.name = b->opts->name,
                                  .part = b->opts->part,
                                  .shard_bytes = b->opts->shard_bytes,

@@ -753,6 +753,11 @@ static void masks_are_packed_and_bad_ones_counted(void **state)
     rq_reader_destroy(&r);
     rq_dataset_close(&ds);
     verify_deep(s->out);
+    // The same masks are the same build, others are not.
+    build_well(s, &o, masks);
+    write_all(path_in(masks, "y.png"), "broken too", 10);
+    assert_int_equal(build(s, &o, masks), RQ_INVALID_ARG);
+    assert_non_null(strstr(s->err.text, "--masks"));
 }
 
 static void options_are_checked(void **state)
