@@ -154,7 +154,7 @@ static void run_cut(bench *b, int level, int arg)
 {
     (void)arg;
     for (int y = 0; y < SIDE; y++)
-        b->k[level].cut_row(b->bytes, b->image.plane[0].data, b->bytes, 17, SIDE);
+        b->k[level].cut_row(b->pixels + y * SIDE, b->image.plane[0].data, b->bytes, 17, SIDE);
 }
 
 /* arg: views, as they are drawn; negative for the fast recipe. */
