@@ -71,9 +71,10 @@ static rq_status pack(const char *dir, bool with_masks, rq_err *err)
         st = rq_masks_open(&masks, "masks", err);
     if (st == RQ_OK)
         st = rq_build(dir, src, masks, &bo, &result, err);
-    if (st == RQ_OK && (result.counts.samples != IMAGES || result.counts.masks != (with_masks ? IMAGES : 0)))
-        st = rq_fail(err, RQ_INTERNAL, "packed %d samples, %d masks", (int)result.counts.samples,
-                     (int)result.counts.masks);
+    if (st == RQ_OK &&
+        (result.counts.samples != IMAGES || result.counts.masks != (with_masks ? IMAGES : 0)))
+        st = rq_fail(err, RQ_INTERNAL, "packed %d samples, %d masks",
+                     (int)result.counts.samples, (int)result.counts.masks);
     rq_masks_close(&masks);
     rq_source_close(&src);
     return st;
