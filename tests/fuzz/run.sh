@@ -5,7 +5,8 @@
 # What a target found interesting stays in BUILD_DIR/corpus/TARGET, so that the next run goes on
 # from there; inputs that broke something lie in BUILD_DIR/findings. Prints one row of
 # tests/fuzz/LEDGER.md a target, and fails when there was a finding.
-# FUZZ_TIMEOUT (2): seconds by the clock that one input may take.
+# FUZZ_TIMEOUT (2): seconds by the clock that one input may take. FUZZ_RUNS: at most so many
+# executions, always the same ones.
 set -u
 export LC_ALL=C
 
@@ -47,7 +48,8 @@ for t; do
     [ ! -f "$here/$t.dict" ] || dict=-dict=$here/$t.dict
     before=$(find "$build/findings" -name "$t-*" | wc -l)
     start=$(date +%s)
-    $aslr "$build/fuzz/fuzz_$t" $dict -max_total_time="$seconds" -timeout="${FUZZ_TIMEOUT:-2}" \
+    $aslr "$build/fuzz/fuzz_$t" $dict ${FUZZ_RUNS:+-runs=$FUZZ_RUNS -seed=1} \
+        -max_total_time="$seconds" -timeout="${FUZZ_TIMEOUT:-2}" \
         -rss_limit_mb=512 -malloc_limit_mb=128 -max_len=16384 -reload=0 -close_fd_mask=1 \
         -print_final_stats=1 -verbosity=1 -artifact_prefix="$build/findings/$t-" \
         "$work" $(sh "$here/corpus.sh" "$t") </dev/null >"$log" 2>&1
