@@ -343,7 +343,8 @@ static rq_status start(verify *v, rq_err *err)
     v->workers = rq_calloc((size_t)v->n_workers, sizeof *v->workers);
     if (!v->workers)
         return rq_fail(err, RQ_OOM, "out of memory for %d threads", v->n_workers);
-    const rq_limits limits = rq_limits_default();
+    rq_limits limits = rq_limits_default();
+    limits.trusted = true; // as a reader decodes it
     for (int i = 0; i < v->n_workers && v->opts->deep; i++)
         RQ_TRY(rq_sample_decoder_create(&v->workers[i].decoder, rq_cpu_detect(), &limits, err));
     return v->n_workers > 1 ? rq_pool_create(&v->pool, v->n_workers, "verify", err) : RQ_OK;
