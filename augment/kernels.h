@@ -93,8 +93,9 @@ typedef struct rq_kernels {
 void rq_kernels_init(rq_kernels *k, unsigned cpu_flags);
 
 /* Half of a normalised Gaussian as integers, w[0] + 2 * (w[1] + .. + w[radius]) = 2^15. Returns
- * the radius in effect: outer taps below 2^-13 are left out, they carry 1/25 of a level at
- * most. 0: the blur changes nothing, w is not set. */
+ * the radius in effect: outer taps below 2^-13 are left out, in each direction they carry
+ * 1/20 of a level at most for a sigma up to 2, and 1/5 for the largest. 0: the blur changes
+ * nothing, w is not set. */
 int rq_blur_weights(int16_t *w, int radius, float sigma);
 
 /* Versions of the table, each over what is there already. Internal to rq_kernels_init. */

@@ -84,8 +84,16 @@ size_t rq_view_maker_memory(const rq_recipe *r, int width, int height)
     const size_t side = (size_t)size;
     const size_t samples =
         3 * side * side + 5 * block_samples(size) + BLUR_ROWS * blur_stride(size) + side;
-    return sizeof(rq_view_maker) + samples * sizeof(int16_t) +
-           rq_crop_memory(size, rows_of_a_block(size), width, height, r->p_mask > 0);
+    // Small views are made in larger blocks, whose rows of the image may be more.
+    size_t crop = 0;
+    for (int g = 0; g < RQ_MAX_GROUPS; g++) {
+        const int s = r->group[g].size;
+        const size_t one = r->group[g].views == 0 ? 0
+                                                  : rq_crop_memory(s, rows_of_a_block(s), width,
+                                                                   height, r->p_mask > 0);
+        crop = one > crop ? one : crop;
+    }
+    return sizeof(rq_view_maker) + samples * sizeof(int16_t) + crop;
 }
 
 static bool make_room(rq_view_maker *m, int size)
@@ -401,6 +409,17 @@ static void make_fast(work *k)
 
 /* ---------------------------------------------------------------------------------------- */
 
+/* What the kernels are made for; NaN is outside. */
+static bool jitter_is_possible(const rq_view_params *p)
+{
+    unsigned seen = 0;
+    for (int i = 0; i < 4; i++)
+        seen |= p->order[i] < 4 ? 1u << p->order[i] : 0;
+    return seen == 15 && p->brightness >= -1 && p->brightness <= 1 && p->contrast >= 0 &&
+           p->contrast <= 2 && p->saturation >= 0 && p->saturation <= 2 && p->hue >= -0.5f &&
+           p->hue <= 0.5f;
+}
+
 static rq_status check(const rq_view_maker *m, const rq_image *image, const rq_image *mask,
                        const rq_view_params *p, rq_err *err)
 {
@@ -414,6 +433,10 @@ static rq_status check(const rq_view_maker *m, const rq_image *image, const rq_i
                        p->y, image->width, image->height);
     if (p->masked && (!mask || mask->pixels != RQ_PIXELS_GRAY))
         return rq_fail(err, RQ_INVALID_ARG, "view: a masked view needs a grey mask");
+    if (p->jitter && !jitter_is_possible(p))
+        return rq_fail(
+            err, RQ_INVALID_ARG,
+            "view: the jitter is out of range, or its order names an operation twice");
     return RQ_OK;
 }
 

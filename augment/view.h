@@ -44,10 +44,10 @@ typedef struct rq_view_params {
     bool mask_drawn; /* the draw with p_mask said yes */
     bool masked;     /* and there was a usable mask */
     bool jitter;
-    uint8_t order[4];           /* RQ_JITTER_ in order of application */
-    float brightness;           /* added */
-    float contrast, saturation; /* factors */
-    float hue;                  /* turns added */
+    uint8_t order[4];           /* RQ_JITTER_ in order of application, each once */
+    float brightness;           /* added, -1 to 1 */
+    float contrast, saturation; /* factors, 0 to 2 */
+    float hue;                  /* turns added, -0.5 to 0.5 */
     bool gray;
     float sigma; /* blur in view pixels; 0: none */
     bool solarize;
@@ -68,7 +68,7 @@ RQ_NODISCARD rq_status rq_view_maker_create(rq_view_maker **out, const rq_recipe
                                             unsigned cpu_flags, rq_err *err);
 void rq_view_maker_destroy(rq_view_maker **m);
 /* Bytes that a maker grows to at most on images of up to width x height, antialiased filters'
- * weights not counted. */
+ * weights and rows not counted. */
 size_t rq_view_maker_memory(const rq_recipe *r, int width, int height);
 
 /* Is this mask (grey plane, 0..255) usable under the recipe: its cover within bounds? */
