@@ -25,9 +25,9 @@ static rq_status write_picture(const char *path, int i, int channels, rq_err *er
         for (int x = 0; x < w; x++)
             for (int c = 0; c < channels; c++) {
                 const int dx = x - w / 2, dy = y - h / 2;
+                const int disc = dx * dx + dy * dy < 120 ? 255 : 0;
                 pixels[(y * w + x) * channels + c] =
-                    channels == 1 ? (dx * dx + dy * dy < 120 ? 255 : 0)
-                                  : (uint8_t)(i * 31 + x * (c + 2) + y * 3 + x * y / 4);
+                    (uint8_t)(channels == 1 ? disc : i * 31 + x * (c + 2) + y * 3 + x * y / 4);
             }
     rq_buf png = {0};
     rq_status st = rq_png_encode(pixels, w, h, channels, &png, err);
