@@ -15,6 +15,9 @@
 #define ZSTD_STATIC_LINKING_ONLY /* for ZSTD_d_forceIgnoreChecksum; see set_checksum */
 #include <zstd.h>
 
+enum { GUESS_WINDOW_LOG = 26 };
+_Static_assert(RQ_MAX_RAW_BYTES <= 1 << GUESS_WINDOW_LOG, "a sample fits the window");
+
 const char *rq_encoding_name(rq_encoding encoding)
 {
     switch (encoding) {
@@ -432,6 +435,9 @@ void rq_frame_guess_key(rq_frame_coder *c, const uint8_t *frame, size_t bytes,
     if (make_contexts(c, false, NULL) != RQ_OK)
         return;
     ZSTD_DCtx_reset(c->dctx, ZSTD_reset_session_only);
+    // A sample's window is never larger than a sample; a damaged header may ask for more.
+    if (ZSTD_isError(ZSTD_DCtx_setParameter(c->dctx, ZSTD_d_windowLogMax, GUESS_WINDOW_LOG)))
+        return;
     ZSTD_inBuffer in = {frame, bytes, 0};
     ZSTD_outBuffer out = {block, sizeof block, 0};
     for (size_t rc = 1; out.pos < out.size && rc != 0;) {
