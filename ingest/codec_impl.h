@@ -52,6 +52,10 @@ void rq_jpeg_destroy(rq_jpeg **j);
 RQ_NODISCARD rq_status rq_jpeg_run(rq_jpeg *j, rq_codec_job *job, rq_err *err);
 /* What one of libjpeg's error codes means, by whether the header had been read. */
 rq_status rq_jpeg_status_of(int code, bool header_done);
+/* Whether one of libjpeg's warnings only remarks on a marker that does not touch the pixels. */
+bool rq_jpeg_is_remark(int code);
+/* Blocks decoded over all scans of one picture, at most. */
+enum { RQ_JPEG_MAX_BLOCK_VISITS = 64 << 20 };
 
 RQ_NODISCARD rq_status rq_png_run(rq_codec_job *job, rq_err *err);
 RQ_NODISCARD rq_status rq_avif_run(rq_codec_job *job, rq_err *err);

@@ -16,10 +16,9 @@
 #include <string.h>
 
 enum {
-    MAX_FACTOR = 4,              /* T.81 B.2.2: sampling factors are 1..4 */
-    MAX_BLOCK_VISITS = 64 << 20, /* blocks decoded over all scans of one picture */
-    BLOCK_BYTES = DCTSIZE2 * 2,  /* of a whole-image coefficient buffer */
-    CALLS_BETWEEN_CHECKS = 8     /* of the progress monitor: rows, or rows of MCUs */
+    MAX_FACTOR = 4,             /* T.81 B.2.2: sampling factors are 1..4 */
+    BLOCK_BYTES = DCTSIZE2 * 2, /* of a whole-image coefficient buffer */
+    CALLS_BETWEEN_CHECKS = 8    /* of the progress monitor: rows, or rows of MCUs */
 };
 
 struct rq_jpeg {
@@ -71,6 +70,11 @@ rq_status rq_jpeg_status_of(int code, bool header_done)
     }
 }
 
+bool rq_jpeg_is_remark(int code)
+{
+    return code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM;
+}
+
 /* The process of a frame header that libjpeg refuses (T.81 table B.1), NULL for others. */
 static const char *process_name(int marker)
 {
@@ -118,22 +122,12 @@ static void on_error(j_common_ptr cinfo)
 
 static void on_message(j_common_ptr cinfo, int level)
 {
-    if (level >= 0)
-        return;
     rq_jpeg *j = cinfo->client_data;
-    switch (cinfo->err->msg_code) {
-    case JWRN_JFIF_MAJOR:
-    case JWRN_ADOBE_XFORM:
-        return; /* remarks on markers that do not touch the pixels */
-    case JWRN_JPEG_EOF:
-        j->end_missing = true;
-        break;
-    case JWRN_HIT_MARKER:
-        j->data_missing = true;
-        break;
-    default:
-        break;
-    }
+    const int code = cinfo->err->msg_code;
+    if (level >= 0 || rq_jpeg_is_remark(code))
+        return;
+    j->end_missing = j->end_missing || code == JWRN_JPEG_EOF;
+    j->data_missing = j->data_missing || code == JWRN_HIT_MARKER;
     char text[JMSG_LENGTH_MAX];
     cinfo->err->format_message(cinfo, text);
     rq_codec_warn(j->job, text);
@@ -160,7 +154,7 @@ static void on_progress(j_common_ptr common)
         const jpeg_component_info *c = cinfo->cur_comp_info[i];
         j->block_visits += (uint64_t)c->width_in_blocks * c->height_in_blocks;
     }
-    if (j->scan <= j->job->limits->max_scans && j->block_visits <= MAX_BLOCK_VISITS)
+    if (j->scan <= j->job->limits->max_scans && j->block_visits <= RQ_JPEG_MAX_BLOCK_VISITS)
         return;
     j->failure = RQ_LIMIT;
     snprintf(j->failure_text, sizeof j->failure_text,

@@ -18,8 +18,7 @@
 enum {
     TEXT_BYTES = 256,
     CHUNK_BYTES = 16384, /* of output, handed on when full */
-    MAX_SIDE = 65535,
-    MAX_BLOCK_VISITS = 64 << 20 /* blocks decoded over all scans of one picture */
+    MAX_SIDE = 65535
 };
 
 struct rq_jpeg_coder {
@@ -57,9 +56,8 @@ static void on_error(j_common_ptr common)
 static void on_message(j_common_ptr common, int level)
 {
     rq_jpeg_coder *j = common->client_data;
-    const int code = common->err->msg_code;
-    if (level >= 0 || j->warning[0] != 0 || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM)
-        return; /* the last two remark on markers that do not touch the pixels */
+    if (level >= 0 || j->warning[0] != 0 || rq_jpeg_is_remark(common->err->msg_code))
+        return;
     char text[JMSG_LENGTH_MAX];
     common->err->format_message(common, text);
     snprintf(j->warning, sizeof j->warning, "%s", text);
@@ -81,7 +79,7 @@ static void on_progress(j_common_ptr common)
         const jpeg_component_info *c = in->cur_comp_info[i];
         j->block_visits += (uint64_t)c->width_in_blocks * c->height_in_blocks;
     }
-    if (j->scan <= j->limits.max_scans && j->block_visits <= MAX_BLOCK_VISITS)
+    if (j->scan <= j->limits.max_scans && j->block_visits <= RQ_JPEG_MAX_BLOCK_VISITS)
         return;
     j->failure = RQ_LIMIT;
     snprintf(j->text, sizeof j->text, "%d scans and %llu blocks so far are over the limit",

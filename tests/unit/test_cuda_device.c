@@ -148,16 +148,8 @@ int main(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 #else
-static void needs_a_build_with_cuda(void **state)
-{
-    skip();
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(needs_a_build_with_cuda),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return test_skip_whole("a build with CUDA");
 }
 #endif
